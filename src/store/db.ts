@@ -1,0 +1,88 @@
+/** The connections to Postgres. Every function of the store takes one of these pools first, so moves compose. */
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import { addressOf } from "./address.ts";
+import * as schema from "./schema.ts";
+
+export type Sql = postgres.Sql;
+
+export interface PoolOptions {
+  url: string;
+  statementTimeoutMs: number;
+  lockTimeoutMs: number;
+  /** Shown in pg_stat_activity. */
+  applicationName?: string;
+  /** What Postgres says by the way (NOTICE and above). */
+  onNotice?: (message: string) => void;
+}
+
+export interface DatabaseOptions extends PoolOptions {
+  /** Connections for dispatches, claims and operators. */
+  poolSize: number;
+  /** Connections that only heartbeats, reports and releases use, so that a storm of claims cannot starve them. */
+  reservedSize: number;
+}
+
+export interface Database {
+  /** Dispatches, claims and every other move that can wait. */
+  sql: Sql;
+  /** Heartbeats, reports, releases. */
+  reserved: Sql;
+  /** Cold paths: lists and statistics. A client of its own, since Drizzle changes the one it is given. */
+  drizzle: PostgresJsDatabase<typeof schema>;
+  /** Ends the pools; statements under way get 5 s. */
+  close(): Promise<void>;
+}
+
+/** Opens the pools; no connection is made before the first statement. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const sql = openPool(options, options.poolSize, HOT);
+  const reserved = openPool(options, options.reservedSize, HOT);
+  const cold = openPool(options, 2);
+  return {
+    sql,
+    reserved,
+    drizzle: drizzle(cold, { schema }),
+    close: async () => {
+      await Promise.all([sql, reserved, cold].map((pool) => pool.end({ timeout: 5 })));
+    },
+  };
+}
+
+/**
+ * Planner settings of the pools that run moves. A move always goes by index, a few rows at a time; a plan that was
+ * cached, or costed, while a table was empty must not turn into a scan of a million rows (postgres.md 14). Without jit,
+ * since the forbidden plans' costs would start the compiler. One plan for each statement: planning a claim anew took
+ * longer than running it (1.0 ms against 0.4 ms).
+ */
+export const HOT = {
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  jit: "off",
+  plan_cache_mode: "force_generic_plan",
+} as const;
+
+/** One pool, with the settings that the library's known traps ask for. */
+export function openPool(options: PoolOptions, max: number, settings: Record<string, string> = {}): Sql {
+  const { url, ...address } = addressOf(options.url);
+  return postgres(url, {
+    ...address,
+    max,
+    connect_timeout: 10,
+    // Seconds until the next try: a broker is back as soon as its database is.
+    backoff: (tries: number) => Math.min(1, tries * 0.1),
+    // At the default of 100, a BEGIN that fills the pipeline leaves its connection unreserved (postgres.js #1189).
+    max_pipeline: 1_000_000,
+    // An undefined parameter would reject another query that is under way (postgres.js #1082).
+    transform: { undefined: null },
+    onnotice: (notice) => options.onNotice?.(String(notice["message"])),
+    connection: {
+      application_name: options.applicationName ?? "ai-job-broker",
+      statement_timeout: options.statementTimeoutMs,
+      lock_timeout: options.lockTimeoutMs,
+      idle_in_transaction_session_timeout: 5_000,
+      ...settings,
+    },
+  } as postgres.Options<Record<string, postgres.PostgresType>>);
+}

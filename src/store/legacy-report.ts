@@ -1,0 +1,68 @@
+/** Move: a report by a worker that knows no lease token; job_id and worker id decide (the REST shim's rules). */
+import type { Backoff } from "../job/retry.ts";
+import type { Status } from "../job/status.ts";
+import type { Sql } from "./db.ts";
+import { backoffMs } from "./report.ts";
+import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
+
+/**
+ * A DONE is taken while the job has not ended, whoever holds it, also when it waits: the first result wins. A FAILED
+ * counts only from the current holder. A requested cancel wins over both. The rows are left as Django leaves them.
+ */
+export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Backoff): Promise<LegacyReported> {
+  const [row] = await sql<
+    {
+      verdict: LegacyVerdict;
+      job_type: string | null;
+      attempt: number | null;
+      to: Status | null;
+      duration_ms: number | null;
+    }[]
+  >`
+    WITH job AS MATERIALIZED (
+      SELECT *, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
+          WHEN ${report.status} = 'FAILED' AND (status <> 'RUNNING' OR locked_by IS DISTINCT FROM ${report.workerId})
+            THEN NULL
+          WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+          WHEN ${report.status} = 'DONE' THEN 'DONE'
+          WHEN attempt_count < coalesce(nullif(max_attempts, 0), 5) THEN 'PENDING' ELSE 'FAILED' END AS next
+      FROM ai_job WHERE job_id = ${report.jobId} FOR NO KEY UPDATE
+    ), settled AS (
+      UPDATE ai_job j SET status = o.next,
+        error_message = CASE o.next WHEN 'CANCELLED' THEN j.error_message WHEN 'DONE' THEN '' ELSE ${report.error} END,
+        last_error = CASE WHEN o.next IN ('CANCELLED', 'DONE') THEN j.last_error ELSE ${report.error} END,
+        next_run_at = CASE o.next WHEN 'PENDING' THEN now() + interval '1 millisecond' * ${backoffMs(sql, backoff)}
+          ELSE j.next_run_at END,
+        locked_by = CASE o.next WHEN 'DONE' THEN j.locked_by END,
+        locked_at = CASE o.next WHEN 'DONE' THEN j.locked_at END,
+        lease_expires_at = CASE o.next WHEN 'DONE' THEN j.lease_expires_at END,
+        finished_at = CASE WHEN o.next <> 'PENDING' THEN now() END,
+        -- A cancel is told to a holder over gRPC too; a result that came first costs it the lease.
+        settled_token = CASE o.next WHEN 'CANCELLED' THEN j.lease_token END,
+        settled_as = CASE o.next WHEN 'CANCELLED' THEN 'CANCELLED' END,
+        lease_token = NULL, returns = 0, updated_at = now(), move = j.move + 1
+      FROM job o WHERE j.id = o.id AND o.next IS NOT NULL
+      RETURNING j.id, j.job_type, j.priority, j.next_run_at, j.status, o.status AS was, o.next_run_at AS was_run_at,
+        CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
+    ), gone AS (
+      DELETE FROM ai_ready r USING settled s WHERE s.was = 'PENDING' AND r.job_type = s.job_type
+        AND r.priority = s.priority AND r.run_at = s.was_run_at AND r.id = s.id
+    ), lease AS (
+      DELETE FROM ai_lease l USING settled s WHERE l.id = s.id
+    ), ready AS (
+      INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
+      SELECT job_type, priority, next_run_at, id, bytes FROM settled WHERE status = 'PENDING' ON CONFLICT DO NOTHING
+    ), result AS (
+      INSERT INTO ai_result (created_at, updated_at, payload, job_id)
+      SELECT now(), now(), ${report.result}::text::jsonb, id FROM settled WHERE status IN ('DONE', 'FAILED')
+      ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
+    )
+    SELECT CASE WHEN s.id IS NULL OR s.status = 'CANCELLED' THEN 'duplicate_ignored' WHEN s.status = 'DONE' THEN 'done'
+        ELSE 'failed_recorded' END AS verdict, s.job_type,
+      CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,
+      CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - j.locked_at)::float8 * 1000 END AS duration_ms
+    FROM job j LEFT JOIN settled s ON s.id = j.id`;
+  return row === undefined
+    ? { verdict: "not_found", type: null, attempt: null, to: null, durationMs: null }
+    : { verdict: row.verdict, type: row.job_type, attempt: row.attempt, to: row.to, durationMs: row.duration_ms };
+}

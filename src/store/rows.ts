@@ -1,0 +1,175 @@
+/** What goes into the store and what comes out of it. Times are the database's; absent values are null. */
+import type { Status } from "../job/status.ts";
+
+/** A job to be stored, validated and with its defaults filled in. */
+export interface NewJob {
+  id: string;
+  type: string;
+  /** JSON text of an object. */
+  payload: string;
+  tenantId: string | null;
+  sourceDomain: string | null;
+  sourceId: string | null;
+  priority: number;
+  maxAttempts: number;
+  /** Null: now, by the database's clock. */
+  runAt: Date | null;
+  idempotencyKey: string | null;
+  traceparent: string | null;
+}
+
+/** What the log line of a state change needs beside the answer; all null when nothing changed. */
+export interface Trace {
+  type: string | null;
+  attempt: number | null;
+  /** The state the job is in now. */
+  to: Status | null;
+  /** Since the claim. */
+  durationMs: number | null;
+}
+
+export interface Dispatched {
+  jobId: string;
+  /** False when the id or the idempotency key was known, with the same body. */
+  created: boolean;
+}
+
+/** What a job is, as its producer described it. */
+export interface JobFacts {
+  jobId: string;
+  type: string;
+  tenantId: string | null;
+  sourceDomain: string | null;
+  sourceId: string | null;
+  priority: number;
+  maxAttempts: number;
+  runAt: Date;
+  idempotencyKey: string | null;
+  traceparent: string | null;
+  createdAt: Date;
+}
+
+/** One attempt, held. */
+export interface Lease extends JobFacts {
+  /** JSON text. */
+  payload: string;
+  token: string;
+  attempt: number;
+  expiresAt: Date;
+  /** How long it runs from each heartbeat. */
+  leaseMs: number;
+  workerId: string;
+}
+
+export interface LeaseRef {
+  jobId: string;
+  token: string;
+}
+
+export interface Progress {
+  percent: number | null;
+  note: string | null;
+}
+
+export interface Beat extends LeaseRef {
+  /** Null: unchanged. */
+  progress: Progress | null;
+}
+
+export interface Renewal {
+  jobId: string;
+  verdict: "CONTINUE" | "CANCEL" | "LOST";
+  expiresAt: Date | null;
+}
+
+/** One reported attempt. */
+export interface Report extends LeaseRef {
+  status: "DONE" | "FAILED";
+  /** JSON text of an object, or null for none. */
+  result: string | null;
+  error: string;
+  retryable: boolean;
+  /** Null: the usual backoff. */
+  retryDelayMs: number | null;
+}
+
+export type ReportStatus =
+  | "ACCEPTED"
+  | "RETRYING"
+  | "DUPLICATE"
+  | "CONFLICT"
+  | "LEASE_LOST"
+  | "CANCELLED"
+  | "NOT_FOUND";
+
+export interface Reported extends Trace {
+  jobId: string;
+  status: ReportStatus;
+}
+
+export interface Released extends Trace {
+  jobId: string;
+  released: boolean;
+}
+
+export interface Cancelled extends Trace {
+  jobId: string;
+  outcome: "CANCELLED" | "REQUESTED" | "UNCHANGED" | "NOT_FOUND";
+  /** The status after the call; null when there is no such job. */
+  status: Status | null;
+}
+
+export interface Retried extends Trace {
+  jobId: string;
+  outcome: "RETRIED" | "NOT_RETRYABLE" | "NOT_FOUND";
+  status: Status | null;
+}
+
+/** A report by a legacy worker, which knows no lease token. */
+export interface LegacyReport {
+  jobId: string;
+  workerId: string;
+  status: "DONE" | "FAILED";
+  /** JSON text of a non-empty object, or null. */
+  result: string | null;
+  /** Already cut to its limit and never empty for FAILED. */
+  error: string;
+}
+
+export interface LegacyReported extends Trace {
+  verdict: LegacyVerdict;
+}
+
+/** A job that a reclaim or a claim took out of RUNNING or PENDING. */
+export interface Reclaimed extends Trace {
+  jobId: string;
+  /** Who had held the lease; null for a job that ended at a claim. */
+  workerId: string | null;
+}
+
+export type LegacyVerdict = "not_found" | "duplicate_ignored" | "done" | "failed_recorded";
+
+/** A job as it stands now. */
+export interface JobRow extends JobFacts {
+  status: Status;
+  attemptCount: number;
+  lockedBy: string | null;
+  lockedAt: Date | null;
+  leaseExpiresAt: Date | null;
+  lastHeartbeatAt: Date | null;
+  updatedAt: Date;
+  finishedAt: Date | null;
+  lastError: string;
+  errorMessage: string;
+  progress: Progress | null;
+  cancelRequestedAt: Date | null;
+  cancelReason: string | null;
+  deliveries: number;
+}
+
+/** A job with the two big texts, which lists leave out. */
+export interface JobDetail extends JobRow {
+  payload: string;
+  /** Undefined: no result row; null: a row without a payload. */
+  result: string | null | undefined;
+}

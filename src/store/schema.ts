@@ -1,0 +1,170 @@
+/**
+ * The tables. ai_job and ai_result are the Django app's, column for column, with additive columns behind; beside them
+ * stands one small table per state: who is due is in ai_ready, who runs is in ai_lease. A move deletes the row of one
+ * state, inserts the row of the next and updates ai_job, which carries no index on anything that a move changes, so
+ * the update stays HOT. Why that halves the cost: docs/decisions/. A test holds this file and drizzle/ together.
+ */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  varchar,
+} from "drizzle-orm/pg-core";
+
+const time = (name: string) => timestamp(name, { withTimezone: true });
+const identity = () => bigint("id", { mode: "number" }).generatedByDefaultAsIdentity().primaryKey();
+
+export const aiJob = pgTable(
+  "ai_job",
+  {
+    id: identity(),
+    createdAt: time("created_at").notNull().defaultNow(),
+    updatedAt: time("updated_at").notNull().defaultNow(),
+    jobId: varchar("job_id", { length: 64 }).notNull(),
+    jobType: varchar("job_type", { length: 50 }).notNull(),
+    status: varchar("status", { length: 20 }).notNull().default("PENDING"),
+    payload: jsonb("payload").notNull().default({}),
+    errorMessage: text("error_message").notNull().default(""),
+    tenantId: varchar("tenant_id", { length: 64 }),
+    sourceDomain: varchar("source_domain", { length: 64 }),
+    sourceId: varchar("source_id", { length: 64 }),
+    attemptCount: integer("attempt_count").notNull().default(0),
+    maxAttempts: integer("max_attempts").notNull().default(5),
+    lockedBy: varchar("locked_by", { length: 128 }),
+    lockedAt: time("locked_at"),
+    leaseExpiresAt: time("lease_expires_at"),
+    lastHeartbeatAt: time("last_heartbeat_at"),
+    nextRunAt: time("next_run_at").notNull().defaultNow(),
+    lastError: text("last_error").notNull().default(""),
+    // From here on the broker's own: each nullable or with a constant default, so that Django's inserts go on working.
+    priority: integer("priority").notNull().default(0),
+    idempotencyKey: varchar("idempotency_key", { length: 64 }),
+    traceparent: varchar("traceparent", { length: 128 }),
+    /** The fence; null unless a lease of ours is held. */
+    leaseToken: text("lease_token"),
+    /** Every hand-out; only grows. */
+    deliveries: integer("deliveries").notNull().default(0),
+    /** Hand-outs in a row that came back without an attempt spent. */
+    returns: integer("returns").notNull().default(0),
+    progressPercent: integer("progress_percent"),
+    progressNote: varchar("progress_note", { length: 500 }),
+    cancelRequestedAt: time("cancel_requested_at"),
+    cancelReason: varchar("cancel_reason", { length: 500 }),
+    /** The token that settled the newest attempt and what it reported, until the next claim. */
+    settledToken: text("settled_token"),
+    settledAs: varchar("settled_as", { length: 20 }),
+    finishedAt: time("finished_at"),
+    /** The mark of our own writes: each sets move + 1; the triggers see to all others. */
+    move: bigint("move", { mode: "number" }).notNull().default(0),
+  },
+  (t) => [
+    unique("ai_job_job_id_key").on(t.jobId),
+    index("ai_job_source_idx").on(t.sourceDomain, t.sourceId),
+    uniqueIndex("ai_job_idempotency_idx")
+      .on(sql`coalesce(${t.tenantId}, '')`, t.idempotencyKey)
+      .where(sql`${t.idempotencyKey} IS NOT NULL`),
+  ],
+);
+
+export const aiResult = pgTable(
+  "ai_result",
+  {
+    id: identity(),
+    createdAt: time("created_at").notNull().defaultNow(),
+    updatedAt: time("updated_at").notNull().defaultNow(),
+    payload: jsonb("payload"),
+    jobId: bigint("job_id", { mode: "number" }).notNull(),
+  },
+  (t) => [
+    unique("ai_result_job_id_key").on(t.jobId),
+    foreignKey({ name: "ai_result_job_id_63411619_fk_ai_job_id", columns: [t.jobId], foreignColumns: [aiJob.id] }),
+  ],
+);
+
+/** Results of earlier lives of jobs that were retried by hand. */
+export const aiResultArchive = pgTable("ai_result_archive", {
+  id: identity(),
+  jobId: varchar("job_id", { length: 64 }).notNull(),
+  status: varchar("status", { length: 20 }).notNull(),
+  attemptCount: integer("attempt_count").notNull(),
+  errorMessage: text("error_message").notNull(),
+  payload: jsonb("payload"),
+  createdAt: time("created_at").notNull(),
+  archivedAt: time("archived_at").notNull().defaultNow(),
+});
+
+/** The PENDING jobs, in claim order. Its rows are never updated, only deleted and inserted. */
+export const aiReady = pgTable(
+  "ai_ready",
+  {
+    jobType: varchar("job_type", { length: 50 }).notNull(),
+    priority: integer("priority").notNull(),
+    runAt: time("run_at").notNull(),
+    id: bigint("id", { mode: "number" }).notNull(),
+    /** Length of the payload's text, so that a claim can bound its answer without reading it. */
+    bytes: integer("bytes").notNull(),
+  },
+  (t) => [primaryKey({ name: "ai_ready_pkey", columns: [t.jobType, t.priority, t.runAt, t.id] })],
+);
+
+/** The RUNNING jobs, as small as the fleet: what the reclaim reads. */
+export const aiLease = pgTable(
+  "ai_lease",
+  {
+    id: bigint("id", { mode: "number" }).primaryKey(),
+    /** Null: never reclaimed (a running row that Django wrote without an expiry). */
+    expiresAt: time("expires_at"),
+    workerId: varchar("worker_id", { length: 128 }),
+    /** Of the Claim that took it, for the replay of a lost answer. */
+    requestId: varchar("request_id", { length: 64 }),
+    /** When a requested cancel is carried out although the worker has not stopped. */
+    cancelAt: time("cancel_at"),
+  },
+  (t) => [
+    index("ai_lease_request_idx").on(t.workerId, t.requestId).where(sql`${t.requestId} IS NOT NULL`),
+  ],
+);
+
+/** Types that are held back. */
+export const aiTypePause = pgTable("ai_type_pause", {
+  jobType: varchar("job_type", { length: 50 }).primaryKey(),
+  pausedAt: time("paused_at").notNull().defaultNow(),
+  reason: varchar("reason", { length: 500 }).notNull().default(""),
+});
+
+/** Workers as they were last seen. */
+export const aiWorker = pgTable("ai_worker", {
+  workerId: varchar("worker_id", { length: 128 }).primaryKey(),
+  legacy: boolean("legacy").notNull(),
+  types: text("types").array().notNull(),
+  firstSeenAt: time("first_seen_at").notNull().defaultNow(),
+  lastSeenAt: time("last_seen_at").notNull().defaultNow(),
+});
+
+/** Which sheets an exam uses: another Django app's table that the seed carries. */
+export const examsExamSheet = pgTable(
+  "exams_exam_sheet",
+  {
+    id: identity(),
+    examId: integer("exam_id").notNull(),
+    sheetId: integer("sheet_id").notNull(),
+  },
+  (t) => [
+    unique("exams_exam_sheet_exam_id_sheet_id_4cb24466_uniq").on(t.examId, t.sheetId),
+    index("exams_exam_sheet_exam_id_beb77027").on(t.examId),
+    index("exams_exam_sheet_sheet_id_22662208").on(t.sheetId),
+    check("exams_exam_sheet_exam_id_check", sql`${t.examId} >= 0`),
+    check("exams_exam_sheet_sheet_id_check", sql`${t.sheetId} >= 0`),
+  ],
+);
