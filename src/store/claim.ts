@@ -6,6 +6,7 @@
  * another claim holds (postgres.md 1, 2, 16).
  */
 import type { Sql } from "./db.ts";
+import { among, jobOf } from "./lookups.ts";
 import type { Lease, Reclaimed } from "./rows.ts";
 
 export interface ClaimOptions {
@@ -166,8 +167,8 @@ function rest(sql: Sql, o: ClaimOptions) {
         SELECT r.ctid AS place, r.id, r.priority, r.run_at, r.bytes,
           CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
             WHEN j.attempt_count >= coalesce(nullif(j.max_attempts, 0), 5) THEN 'FAILED' END AS ends_as
-        FROM ai_ready r JOIN ai_job j ON j.id = r.id
-        WHERE r.job_type = h.job_type AND r.priority = h.priority AND r.run_at <= now() AND j.status = 'PENDING'
+        FROM ai_ready r CROSS JOIN LATERAL (${jobOf(sql, "r.id", "PENDING")}) j
+        WHERE r.job_type = h.job_type AND r.priority = h.priority AND r.run_at <= now()
         ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT h.take
         FOR UPDATE OF r, j SKIP LOCKED) x
     ), taken AS MATERIALIZED (
@@ -182,7 +183,7 @@ function rest(sql: Sql, o: ClaimOptions) {
         lease_expires_at = now() + ${o.leaseMs}::float8 * interval '1 millisecond',
         lease_token = ${o.token}::text || '.' || j.id, settled_token = NULL, settled_as = NULL,
         progress_percent = NULL, progress_note = NULL, move = j.move + 1
-      FROM taken t WHERE j.id = t.id AND t.ends_as IS NULL
+      FROM taken t WHERE j.id = t.id AND t.ends_as IS NULL AND ${among(sql, "j.id", "taken")}
       RETURNING j.*, t.bytes, t.run_at
     ), ended AS (
       UPDATE ai_job j SET status = t.ends_as, finished_at = now(), updated_at = now(), move = j.move + 1,
@@ -190,7 +191,7 @@ function rest(sql: Sql, o: ClaimOptions) {
           ELSE j.error_message END,
         last_error = CASE WHEN t.ends_as = 'FAILED' AND j.last_error = '' THEN 'max_attempts_exceeded'
           ELSE j.last_error END
-      FROM taken t WHERE j.id = t.id AND t.ends_as IS NOT NULL
+      FROM taken t WHERE j.id = t.id AND t.ends_as IS NOT NULL AND ${among(sql, "j.id", "taken")}
       RETURNING j.*, t.bytes, t.run_at
     ), lease AS (
       INSERT INTO ai_lease (id, expires_at, worker_id, request_id)

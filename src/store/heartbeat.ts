@@ -1,5 +1,6 @@
 /** Move: held leases are extended; the answer tells which work is to stop. */
 import type { Sql } from "./db.ts";
+import { among, lockedJobs } from "./lookups.ts";
 import type { Beat, Renewal } from "./rows.ts";
 
 /**
@@ -14,19 +15,16 @@ export async function heartbeat(sql: Sql, beats: Beat[], leaseMs: number): Promi
         ${beats.map((b) => (b.progress?.percent == null ? null : String(b.progress.percent)))}::text[],
         ${beats.map((b) => b.progress?.note ?? null)}::text[]) WITH ORDINALITY AS i (job_id, token, percent, note, ord)
     ), held AS MATERIALIZED (
-      -- Locked in id order, so that two batches cannot deadlock.
-      SELECT j.id, j.lease_token FROM ai_job j
-      WHERE j.job_id = ANY (ARRAY(SELECT job_id FROM input)) AND j.status = 'RUNNING'
-        AND j.lease_token = ANY (ARRAY(SELECT token FROM input))
-      ORDER BY j.id FOR NO KEY UPDATE
+      SELECT id, lease_token FROM (${lockedJobs(sql, "input")}) j WHERE j.status = 'RUNNING'
     ), beat AS (
       UPDATE ai_job j SET last_heartbeat_at = now(), updated_at = now(), move = j.move + 1,
         lease_expires_at = now() + ${leaseMs}::float8 * interval '1 millisecond',
         progress_percent = coalesce(i.percent, j.progress_percent), progress_note = coalesce(i.note, j.progress_note)
       FROM held h, input i WHERE j.id = h.id AND i.job_id = j.job_id AND i.token = h.lease_token
+        AND ${among(sql, "j.id", "held")}
       RETURNING j.id, j.job_id, j.lease_token, j.lease_expires_at, j.cancel_requested_at
     ), lease AS (
-      UPDATE ai_lease l SET expires_at = b.lease_expires_at FROM beat b WHERE l.id = b.id
+      UPDATE ai_lease l SET expires_at = b.lease_expires_at FROM beat b WHERE l.id = b.id AND ${among(sql, "l.id", "beat")}
     )
     SELECT i.job_id, b.lease_expires_at AS expires_at,
       CASE WHEN b.id IS NULL THEN 'LOST' WHEN b.cancel_requested_at IS NOT NULL THEN 'CANCEL' ELSE 'CONTINUE' END

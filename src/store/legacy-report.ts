@@ -2,6 +2,7 @@
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { among, unready } from "./lookups.ts";
 import { backoffMs } from "./report.ts";
 import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
 
@@ -41,14 +42,13 @@ export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Back
         settled_token = CASE o.next WHEN 'CANCELLED' THEN j.lease_token END,
         settled_as = CASE o.next WHEN 'CANCELLED' THEN 'CANCELLED' END,
         lease_token = NULL, returns = 0, updated_at = now(), move = j.move + 1
-      FROM job o WHERE j.id = o.id AND o.next IS NOT NULL
+      FROM job o WHERE j.id = o.id AND o.next IS NOT NULL AND ${among(sql, "j.id", "job")}
       RETURNING j.id, j.job_type, j.priority, j.next_run_at, j.status, o.status AS was, o.next_run_at AS was_run_at,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), gone AS (
-      DELETE FROM ai_ready r USING settled s WHERE s.was = 'PENDING' AND r.job_type = s.job_type
-        AND r.priority = s.priority AND r.run_at = s.was_run_at AND r.id = s.id
+      ${unready(sql, "settled", "was_run_at")}
     ), lease AS (
-      DELETE FROM ai_lease l USING settled s WHERE l.id = s.id
+      DELETE FROM ai_lease WHERE id = ANY (ARRAY(SELECT id FROM settled))
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM settled WHERE status = 'PENDING' ON CONFLICT DO NOTHING

@@ -1,6 +1,7 @@
 /** Move: leases that ran out, and cancelled jobs whose worker did not stop in time, are taken back. */
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { among, jobOf } from "./lookups.ts";
 import type { Reclaimed } from "./rows.ts";
 
 /**
@@ -22,8 +23,8 @@ export async function reclaim(sql: Sql, limit: number): Promise<Reclaimed[]> {
       SELECT l.id, j.locked_by, j.locked_at, j.lease_token,
         CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
           WHEN j.attempt_count >= coalesce(nullif(j.max_attempts, 0), 5) THEN 'FAILED' ELSE 'PENDING' END AS next
-      FROM ai_lease l JOIN ai_job j ON j.id = l.id
-      WHERE (l.expires_at < now() OR l.cancel_at < now()) AND j.status = 'RUNNING'
+      FROM ai_lease l CROSS JOIN LATERAL (${jobOf(sql, "l.id", "RUNNING")}) j
+      WHERE (l.expires_at < now() OR l.cancel_at < now())
       ORDER BY l.expires_at, l.id LIMIT ${limit}
       FOR UPDATE OF l, j SKIP LOCKED
     ), back AS (
@@ -37,7 +38,7 @@ export async function reclaim(sql: Sql, limit: number): Promise<Reclaimed[]> {
         settled_as = CASE WHEN e.next = 'CANCELLED' THEN 'CANCELLED' END,
         finished_at = CASE WHEN e.next <> 'PENDING' THEN now() END,
         returns = 0, updated_at = now(), move = j.move + 1
-      FROM expired e WHERE j.id = e.id
+      FROM expired e WHERE j.id = e.id AND ${among(sql, "j.id", "expired")}
       RETURNING j.id, j.job_id, j.job_type, j.priority, j.next_run_at, j.status, j.attempt_count, e.locked_by,
         e.locked_at, octet_length(j.payload::text) AS bytes
     ), lease AS (

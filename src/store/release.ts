@@ -1,6 +1,7 @@
 /** Move: a worker gives jobs back unworked. */
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { among, lockedJobs } from "./lookups.ts";
 import type { LeaseRef, Released } from "./rows.ts";
 
 /**
@@ -26,9 +27,9 @@ export async function release(sql: Sql, leases: LeaseRef[], maxDeliveries: numbe
       SELECT j.id, j.lease_token, j.locked_at, j.attempt_count,
         CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
           WHEN j.returns + 1 >= ${maxDeliveries} THEN 'FAILED' ELSE 'PENDING' END AS next
-      FROM ai_job j JOIN input i ON i.job_id = j.job_id AND i.token = j.lease_token
+      FROM (${lockedJobs(sql, "input")}) j
       WHERE j.status = 'RUNNING'
-      ORDER BY j.id FOR NO KEY UPDATE OF j
+        AND EXISTS (SELECT FROM input i WHERE i.job_id = j.job_id AND i.token = j.lease_token)
     ), given AS (
       UPDATE ai_job j SET status = h.next, attempt_count = greatest(0, j.attempt_count - 1), returns = j.returns + 1,
         error_message = CASE WHEN h.next = 'FAILED' THEN 'max_deliveries_exceeded' ELSE j.error_message END,
@@ -37,11 +38,11 @@ export async function release(sql: Sql, leases: LeaseRef[], maxDeliveries: numbe
         settled_token = CASE WHEN h.next = 'CANCELLED' THEN h.lease_token END,
         settled_as = CASE WHEN h.next = 'CANCELLED' THEN 'CANCELLED' END,
         finished_at = CASE WHEN h.next <> 'PENDING' THEN now() END, updated_at = now(), move = j.move + 1
-      FROM held h WHERE j.id = h.id
+      FROM held h WHERE j.id = h.id AND ${among(sql, "j.id", "held")}
       RETURNING j.id, j.job_id, j.status, j.job_type, j.priority, j.next_run_at, h.lease_token, h.locked_at,
         h.attempt_count AS attempt, octet_length(j.payload::text) AS bytes
     ), lease AS (
-      DELETE FROM ai_lease l USING given g WHERE l.id = g.id
+      DELETE FROM ai_lease WHERE id = ANY (ARRAY(SELECT id FROM given))
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM given WHERE status = 'PENDING' ON CONFLICT DO NOTHING

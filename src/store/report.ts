@@ -2,6 +2,7 @@
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { among, lockedJobs } from "./lookups.ts";
 import type { Report, Reported, ReportStatus } from "./rows.ts";
 
 /**
@@ -9,16 +10,28 @@ import type { Report, Reported, ReportStatus } from "./rows.ts";
  * the rules stand in the order of the contract's table, the first that fits decides.
  */
 export async function report(sql: Sql, reports: Report[], backoff: Backoff): Promise<Reported[]> {
-  const rows = await sql<
-    {
-      job_id: string;
-      verdict: ReportStatus;
-      job_type: string | null;
-      attempt: number | null;
-      to: Status | null;
-      duration_ms: number | null;
-    }[]
-  >`
+  const rows = await reportStatement(sql, reports, backoff);
+  return rows.map((r) => ({
+    jobId: r.job_id,
+    status: r.verdict,
+    type: r.job_type,
+    attempt: r.attempt,
+    to: r.to,
+    durationMs: r.duration_ms,
+  }));
+}
+
+interface ReportRow {
+  job_id: string;
+  verdict: ReportStatus;
+  job_type: string | null;
+  attempt: number | null;
+  to: Status | null;
+  duration_ms: number | null;
+}
+
+function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
+  return sql<ReportRow[]>`
     WITH input AS MATERIALIZED (
       SELECT i.ord, i.job_id, i.token, i.status, i.result, i.error, i.retryable = 't' AS retryable,
         i.delay_ms::float8 AS delay_ms,
@@ -30,8 +43,7 @@ export async function report(sql: Sql, reports: Report[], backoff: Backoff): Pro
       ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
       WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)
     ), job AS MATERIALIZED (
-      -- Locked in id order, so that two batches cannot deadlock; read after the lock, so that nothing here is stale.
-      SELECT * FROM ai_job WHERE job_id = ANY (ARRAY(SELECT job_id FROM input)) ORDER BY id FOR NO KEY UPDATE
+      ${lockedJobs(sql, "input")}
     ), verdict AS MATERIALIZED (
       SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at,
         j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1 AS settles,
@@ -61,11 +73,11 @@ export async function report(sql: Sql, reports: Report[], backoff: Backoff): Pro
         lease_token = NULL, settled_token = v.token,
         settled_as = CASE WHEN v.verdict = 'CANCELLED' THEN 'CANCELLED' ELSE v.status END,
         returns = 0, updated_at = now(), move = j.move + 1
-      FROM verdict v WHERE v.settles AND j.id = v.id
+      FROM verdict v WHERE v.settles AND j.id = v.id AND ${among(sql, "j.id", "job")}
       RETURNING j.id, j.status, j.job_type, j.priority, j.next_run_at,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), lease AS (
-      DELETE FROM ai_lease l USING settled s WHERE l.id = s.id
+      DELETE FROM ai_lease WHERE id = ANY (ARRAY(SELECT id FROM settled))
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM settled WHERE status = 'PENDING' ON CONFLICT DO NOTHING
@@ -79,14 +91,6 @@ export async function report(sql: Sql, reports: Report[], backoff: Backoff): Pro
       s.status AS to, CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - v.locked_at)::float8 * 1000 END
         AS duration_ms
     FROM verdict v LEFT JOIN settled s ON s.id = v.id AND v.settles ORDER BY v.ord`;
-  return rows.map((r) => ({
-    jobId: r.job_id,
-    status: r.verdict,
-    type: r.job_type,
-    attempt: r.attempt,
-    to: r.to,
-    durationMs: r.duration_ms,
-  }));
 }
 
 /** job/retry.ts's backoffMs in SQL, for the row `j`; a test holds the two together. */

@@ -131,9 +131,7 @@ export const aiLease = pgTable(
     /** When a requested cancel is carried out although the worker has not stopped. */
     cancelAt: time("cancel_at"),
   },
-  (t) => [
-    index("ai_lease_request_idx").on(t.workerId, t.requestId).where(sql`${t.requestId} IS NOT NULL`),
-  ],
+  (t) => [index("ai_lease_request_idx").on(t.workerId, t.requestId).where(sql`${t.requestId} IS NOT NULL`)],
 );
 
 /** Types that are held back. */

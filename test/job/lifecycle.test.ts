@@ -6,7 +6,9 @@ test("only a retry by hand leaves a terminal state", () => {
   for (const move of Object.keys(MOVES) as Move[]) {
     for (const from of STATUSES.filter(isTerminal)) {
       for (const to of STATUSES.filter((s) => s !== from)) {
-        expect(isLegal(move, from, to), `${move}: ${from} → ${to}`).toBe(move === "retry" && from !== "DONE" && to === "PENDING");
+        expect(isLegal(move, from, to), `${move}: ${from} → ${to}`).toBe(
+          move === "retry" && from !== "DONE" && to === "PENDING",
+        );
       }
     }
   }

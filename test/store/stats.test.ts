@@ -1,0 +1,51 @@
+import { expect } from "vitest";
+import { stats } from "../../src/store/stats.ts";
+import { pauseType } from "../../src/store/type-pause.ts";
+import { test } from "../support/db.ts";
+import { givenRows } from "./given-rows.ts";
+
+const ZERO = { due: 0, scheduled: 0, running: 0, done: 0, failed: 0, cancelled: 0, paused: false, oldestDueMs: null };
+
+test("nothing is counted in an empty database, but the time is told", async ({ db }) => {
+  const { types, countedAt } = await stats(db, { includeEnded: true });
+  expect(types).toEqual([]);
+  expect(Math.abs(countedAt.getTime() - Date.now())).toBeLessThan(60_000);
+});
+
+test("jobs are counted by type: due and scheduled, running, and ended ones only when asked", async ({ db }) => {
+  await givenRows(db, [
+    { job_id: "1", job_type: "ocr", next_run_at: "2026-01-01T00:00:00Z" },
+    { job_id: "2", job_type: "ocr" },
+    { job_id: "3", job_type: "ocr", next_run_at: "2999-01-01T00:00:00Z" },
+    { job_id: "4", job_type: "embedding", next_run_at: "2999-01-01T00:00:00Z" },
+    { job_id: "5", job_type: "embedding", status: "RUNNING" },
+    { job_id: "6", job_type: "embedding", status: "DONE" },
+    { job_id: "7", job_type: "over", status: "DONE" },
+    { job_id: "8", job_type: "over", status: "FAILED" },
+    { job_id: "9", job_type: "over", status: "CANCELLED" },
+  ]);
+  const open = await stats(db, { includeEnded: false });
+  expect(open.types).toEqual([
+    { ...ZERO, type: "embedding", scheduled: 1, running: 1 },
+    { ...ZERO, type: "ocr", due: 2, scheduled: 1, oldestDueMs: expect.any(Number) },
+  ]);
+  const oldest = open.countedAt.getTime() - Date.parse("2026-01-01T00:00:00Z");
+  expect(Math.abs((open.types[1]?.oldestDueMs ?? 0) - oldest)).toBeLessThan(2);
+  const all = await stats(db, { includeEnded: true });
+  expect(all.types).toMatchObject([
+    { type: "embedding", scheduled: 1, running: 1, done: 1 },
+    { type: "ocr", due: 2, scheduled: 1 },
+    { ...ZERO, type: "over", done: 1, failed: 1, cancelled: 1 },
+  ]);
+});
+
+test("a paused type is shown, whether or not it has jobs", async ({ db }) => {
+  await givenRows(db, [{ job_id: "1", job_type: "ocr" }]);
+  await pauseType(db, "ocr", "");
+  await pauseType(db, "absent", "");
+  const { types } = await stats(db, { includeEnded: false });
+  expect(types).toMatchObject([
+    { ...ZERO, type: "absent", paused: true },
+    { type: "ocr", due: 1, paused: true },
+  ]);
+});

@@ -1,0 +1,92 @@
+import { expect } from "vitest";
+import { forgetWorkers, listWorkers, recordSeen } from "../../src/store/workers.ts";
+import { test } from "../support/db.ts";
+import { givenRows } from "./given-rows.ts";
+
+test("a worker is listed with the types of its last claim", async ({ db }) => {
+  await recordSeen(db.sql, [
+    { workerId: 'odd "{name}, 한', legacy: false, types: ['a "b", {c}', "d\\e"] },
+    { workerId: "old", legacy: true, types: [] },
+  ]);
+  expect(await listWorkers(db)).toEqual([
+    {
+      workerId: 'odd "{name}, 한',
+      legacy: false,
+      types: ['a "b", {c}', "d\\e"],
+      firstSeenAt: expect.any(Date),
+      lastSeenAt: expect.any(Date),
+      running: 0,
+      jobIds: [],
+    },
+    expect.objectContaining({ workerId: "old", legacy: true, types: [] }),
+  ]);
+});
+
+test("seen again, its types stand unless it claimed anew, and the first time stays", async ({ db }) => {
+  await recordSeen(db.sql, [{ workerId: "w", legacy: false, types: ["ocr"] }]);
+  await db.sql`UPDATE ai_worker SET first_seen_at = '2026-01-01Z', last_seen_at = '2026-01-01Z'`;
+  await recordSeen(db.sql, [{ workerId: "w", legacy: false, types: null }]);
+  const [seen] = await listWorkers(db);
+  expect(seen).toMatchObject({ types: ["ocr"], firstSeenAt: new Date("2026-01-01T00:00:00Z") });
+  expect(seen?.lastSeenAt?.getTime()).toBeGreaterThan(Date.parse("2026-01-02T00:00:00Z"));
+  await recordSeen(db.sql, [{ workerId: "w", legacy: false, types: [] }]);
+  expect(await listWorkers(db)).toMatchObject([{ types: [] }]);
+});
+
+test("nobody seen is nothing written", async ({ db }) => {
+  await recordSeen(db.sql, []);
+  expect(await listWorkers(db)).toEqual([]);
+});
+
+test("shown are those of the last day, and those who hold a lease, the latest first", async ({ db }) => {
+  const ids = ["gone", "idle", "busy"];
+  await recordSeen(
+    db.sql,
+    ids.map((workerId) => ({ workerId, legacy: false, types: null })),
+  );
+  await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '25 hours' WHERE worker_id <> 'idle'`;
+  await givenRows(db, [
+    { job_id: "j1", status: "RUNNING", locked_by: "busy", lease_token: "t" },
+    { job_id: "j2", status: "RUNNING", locked_by: "django" },
+    { job_id: "j3", status: "RUNNING", locked_by: "new", lease_token: "t" },
+    { job_id: "j4", status: "RUNNING" },
+  ]);
+  const workers = await listWorkers(db);
+  expect(workers.map(({ workerId, legacy, jobIds }) => [workerId, legacy, jobIds])).toEqual([
+    ["idle", false, []],
+    ["busy", false, ["j1"]],
+    // Never seen by a broker: a lease without a token is Django's own.
+    ["django", true, ["j2"]],
+    ["new", false, ["j3"]],
+  ]);
+  expect(workers[2]).toMatchObject({ firstSeenAt: null, lastSeenAt: null, running: 1, types: [] });
+});
+
+test("of many leases a hundred are named and all counted", async ({ db }) => {
+  await givenRows(
+    db,
+    Array.from({ length: 150 }, (_, n) => ({ job_id: `j${n}`, status: "RUNNING", locked_by: "w" }) as const),
+  );
+  const [worker] = await listWorkers(db);
+  expect(worker?.running).toBe(150);
+  expect(worker?.jobIds).toHaveLength(100);
+});
+
+test("workers of the day before are forgotten unless they hold a lease", async ({ db }) => {
+  const ids = ["gone", "idle", "busy"];
+  await recordSeen(
+    db.sql,
+    ids.map((workerId) => ({ workerId, legacy: false, types: null })),
+  );
+  await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '25 hours' WHERE worker_id <> 'idle'`;
+  await givenRows(db, [{ job_id: "j1", status: "RUNNING", locked_by: "busy" }]);
+  expect(await forgetWorkers(db.sql)).toBe(1);
+  expect((await listWorkers(db)).map((worker) => worker.workerId)).toEqual(["idle", "busy"]);
+});
+
+test("two brokers that write the same workers at once do not deadlock", async ({ db }) => {
+  const rows = Array.from({ length: 200 }, (_, n) => ({ workerId: `w${n}`, legacy: false, types: null }));
+  const writes = Array.from({ length: 20 }, (_, n) => recordSeen(db.sql, n % 2 === 0 ? rows : rows.toReversed()));
+  await Promise.all(writes);
+  expect(await listWorkers(db)).toHaveLength(200);
+});
