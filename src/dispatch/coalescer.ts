@@ -1,0 +1,54 @@
+/** Many small calls become few statements: what arrives while one is under way goes together into the next. */
+
+export interface Coalescer<I, O> {
+  /** Resolves with one answer for each item, in order; rejects with what the statement threw. */
+  add(items: I[]): Promise<O[]>;
+}
+
+/**
+ * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it). An idle coalescer adds
+ * no delay. `run` must answer in the order of its items.
+ */
+export function createCoalescer<I, O>(run: (items: I[]) => Promise<O[]>, maxItems: number): Coalescer<I, O> {
+  type Call = { items: I[]; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
+  let queue: Call[] = [];
+  let running = false;
+
+  function next(): Call[] {
+    let size = 0;
+    const end = queue.findIndex((call, at) => {
+      size += call.items.length;
+      return at > 0 && size > maxItems;
+    });
+    const batch = end === -1 ? queue : queue.slice(0, end);
+    queue = end === -1 ? [] : queue.slice(end);
+    return batch;
+  }
+
+  async function drain(): Promise<void> {
+    running = true;
+    while (queue.length > 0) {
+      const batch = next();
+      try {
+        const answers = await run(batch.flatMap((call) => call.items));
+        let from = 0;
+        for (const call of batch) {
+          call.resolve(answers.slice(from, from + call.items.length));
+          from += call.items.length;
+        }
+      } catch (err) {
+        for (const call of batch) call.reject(err);
+      }
+    }
+    running = false;
+  }
+
+  return {
+    add(items) {
+      const { promise, resolve, reject } = Promise.withResolvers<O[]>();
+      queue.push({ items, resolve, reject });
+      if (!running) void drain();
+      return promise;
+    },
+  };
+}

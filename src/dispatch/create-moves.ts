@@ -1,0 +1,148 @@
+/** The moves as one broker makes them: the store's statement, then who is woken and what is logged. */
+import type { Logger } from "pino";
+import type { Backoff } from "../job/retry.ts";
+import { cancel } from "../store/cancel.ts";
+import type { Database } from "../store/db.ts";
+import { dispatch } from "../store/dispatch.ts";
+import { heartbeat } from "../store/heartbeat.ts";
+import { legacyReport } from "../store/legacy-report.ts";
+import { countPending } from "../store/pending.ts";
+import { reclaim } from "../store/reclaim.ts";
+import { release } from "../store/release.ts";
+import { report } from "../store/report.ts";
+import { retry } from "../store/retry.ts";
+import type { Beat, Dispatched, LeaseRef, NewJob, Released, Renewal } from "../store/rows.ts";
+import type { Bell } from "./bell.ts";
+import { createClaims } from "./claims.ts";
+import { createCoalescer } from "./coalescer.ts";
+import type { Moves } from "./moves.ts";
+import { createQueueLimit } from "./queue-limit.ts";
+import { runStatement } from "./statement.ts";
+import { type Change, trace } from "./trace.ts";
+import type { Waiters } from "./waiters.ts";
+
+export interface MovesOptions {
+  db: Database;
+  waiters: Waiters;
+  bell: Pick<Bell, "ring">;
+  log: Logger;
+  leaseMs: number;
+  /** Of legacy workers' leases. */
+  shimLeaseMs: number;
+  backoff: Backoff;
+  maxDeliveries: number;
+  cancelGraceMs: number;
+  /** Payload bytes in one claim's answer. */
+  maxAnswerBytes: number;
+  /** Jobs that may wait before dispatches are refused; 0: no limit. */
+  maxPending: number;
+}
+
+/** Leases that one reclaim takes back at most. */
+const RECLAIM_BATCH = 500;
+const HEARTBEAT_BATCH = 5_000;
+
+export interface BrokerMoves extends Moves {
+  /** Takes back what has expired, one batch; full: there may be more. */
+  reclaim(): Promise<{ full: boolean }>;
+}
+
+export function createMoves(options: MovesOptions): BrokerMoves {
+  return { ...producerMoves(options), ...workerMoves(options) };
+}
+
+/** Jobs that went back to PENDING wake who waits for them, here and on the other brokers. */
+function wake({ waiters, bell }: MovesOptions, changes: Change[]): void {
+  const ready = changes.filter((c) => c.to === "PENDING" && c.type !== null);
+  for (const c of ready) waiters.arrived(c.type as string, 1);
+  if (ready.length > 0) bell.ring();
+}
+
+function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry"> {
+  const { db, waiters, bell, log } = options;
+  const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
+
+  function announce(jobs: NewJob[], stored: Dispatched[]): void {
+    const created = jobs.filter((_, i) => stored[i]?.created);
+    const dueNow = new Map<string, number>();
+    let later = false;
+    for (const { id, type, runAt } of created) {
+      trace(log, "dispatch", { jobId: id, type, to: "PENDING", attempt: 0, durationMs: null });
+      // This broker's clock, since it only decides who is woken early: a look at the queue finds the rest.
+      if (runAt === null || runAt.getTime() <= Date.now()) dueNow.set(type, (dueNow.get(type) ?? 0) + 1);
+      else later = true;
+    }
+    for (const [type, count] of dueNow) waiters.arrived(type, count);
+    // A later run_at may be nearer than the next look.
+    if (later) waiters.lookNow();
+    if (created.length > 0) bell.ring();
+  }
+
+  return {
+    async dispatch(jobs) {
+      await queue.admit(jobs.length);
+      const stored = await runStatement(() => dispatch(db.sql, jobs));
+      announce(jobs, stored);
+      return stored;
+    },
+    async cancel(jobIds, reason) {
+      const cancelled = await runStatement(() => cancel(db.sql, jobIds, reason, options.cancelGraceMs));
+      for (const c of cancelled) trace(log, "cancel", c, { outcome: c.outcome });
+      return cancelled;
+    },
+    async retry(jobIds) {
+      const retried = await runStatement(() => retry(db.sql, jobIds));
+      for (const r of retried) trace(log, "retry", r);
+      wake(options, retried);
+      return retried;
+    },
+  };
+}
+
+function workerMoves(options: MovesOptions): Omit<BrokerMoves, "dispatch" | "cancel" | "retry"> {
+  const { db, waiters, log } = options;
+  const beats = createCoalescer<Beat, Renewal>(
+    (items) => runStatement(() => heartbeat(db.reserved, items, options.leaseMs)),
+    HEARTBEAT_BATCH,
+  );
+  const claims = createClaims({ ...options, sql: db.sql, release: giveBack });
+
+  async function giveBack(workerId: string, leases: LeaseRef[], reason: string): Promise<Released[]> {
+    const released = await runStatement(() => release(db.reserved, leases, options.maxDeliveries));
+    for (const r of released) trace(log, "release", r, { worker: workerId, reason });
+    wake(options, released);
+    return released;
+  }
+
+  async function takeBack(): Promise<{ full: boolean }> {
+    const taken = await runStatement(() => reclaim(db.sql, RECLAIM_BATCH));
+    for (const r of taken) trace(log, "reclaim", r, { worker: r.workerId });
+    wake(options, taken);
+    return { full: taken.length === RECLAIM_BATCH };
+  }
+
+  return {
+    claim: claims.wait,
+    release: giveBack,
+    reclaim: takeBack,
+    heartbeat: (_workerId, items) => beats.add(items),
+    async report(workerId, reports) {
+      const settled = await runStatement(() => report(db.reserved, reports, options.backoff));
+      for (const s of settled) trace(log, "report", s, { worker: workerId });
+      // A retry is due only after its backoff: the look finds it then.
+      if (settled.some((s) => s.to === "PENDING")) waiters.lookNow();
+      return settled;
+    },
+    async legacyNext(workerId) {
+      await takeBack();
+      const [lease] = await claims.now({ workerId, types: [], maxJobs: 1, requestId: null }, options.shimLeaseMs);
+      return lease ?? null;
+    },
+    async legacyReport(item) {
+      const settled = await runStatement(() => legacyReport(db.reserved, item, options.backoff));
+      trace(log, "report", { ...settled, jobId: item.jobId }, { worker: item.workerId, legacy: true });
+      if (settled.to === "PENDING") waiters.lookNow();
+      return settled.verdict;
+    },
+  };
+}

@@ -1,0 +1,27 @@
+/** Every move of a job as the edges call it: the store's statement, with its wake-up and its log line around it. */
+import type * as rows from "../store/rows.ts";
+
+export interface ClaimCall {
+  workerId: string;
+  /** Empty: any type. */
+  types: string[];
+  maxJobs: number;
+  /** 0: answer at once. */
+  waitMs: number;
+  requestId: string | null;
+}
+
+export interface Moves {
+  dispatch(jobs: rows.NewJob[]): Promise<rows.Dispatched[]>;
+  /** Waits up to waitMs for a first job; ends early with nothing when the signal aborts or the broker stops. */
+  claim(call: ClaimCall, signal: AbortSignal): Promise<rows.Lease[]>;
+  /** Answers in the order of the request. */
+  heartbeat(workerId: string, beats: rows.Beat[]): Promise<rows.Renewal[]>;
+  report(workerId: string, reports: rows.Report[]): Promise<rows.Reported[]>;
+  release(workerId: string, leases: rows.LeaseRef[], reason: string): Promise<rows.Released[]>;
+  cancel(jobIds: string[], reason: string): Promise<rows.Cancelled[]>;
+  retry(jobIds: string[]): Promise<rows.Retried[]>;
+  /** A legacy worker's poll: reclaims what has expired, then claims one job of any type. */
+  legacyNext(workerId: string): Promise<rows.Lease | null>;
+  legacyReport(report: rows.LegacyReport): Promise<rows.LegacyVerdict>;
+}

@@ -1,0 +1,147 @@
+/**
+ * The long polls of this broker. A waiting claim holds a ticket; a ticket is woken when a job that it could take may be
+ * there. Three things wake: a move on this broker (at once), another broker's bell, and a look at the queue at least
+ * every pollMs while anyone waits, which is the truth: it finds what plain SQL wrote, and jobs whose run_at has come.
+ * One look serves all tickets, so a thousand idle waiters cost one small query a second.
+ */
+import type { Due } from "../store/due.ts";
+
+export interface WaitersOptions {
+  /** Looks at the queue, counting at most `limit` due jobs of a type. */
+  look: (limit: number) => Promise<Due[]>;
+  pollMs: number;
+  onError: (err: unknown) => void;
+}
+
+export interface Ticket {
+  /** True as soon as a job may be there, false after waitMs, on abort, and when the broker stops. */
+  woken(waitMs: number, signal: AbortSignal): Promise<boolean>;
+  /** Must be called once, whatever came of it. */
+  leave(): void;
+}
+
+interface Seat {
+  takes: (type: string) => boolean;
+  /** Set while it waits. */
+  wake: ((woken: boolean) => void) | null;
+  /** Types that arrived while its claim was under way. */
+  missed: Set<string>;
+}
+
+export class Waiters {
+  readonly #options: WaitersOptions;
+  readonly #seats = new Set<Seat>();
+  /** Those that wait, in the order in which they began: the longest waiter is woken first. */
+  readonly #parked = new Set<Seat>();
+  #timer: NodeJS.Timeout | undefined;
+  #looking = false;
+  #lookAgain = false;
+  #stopped = false;
+
+  constructor(options: WaitersOptions) {
+    this.#options = options;
+  }
+
+  /** How many wait now. */
+  get waiting(): number {
+    return this.#parked.size;
+  }
+
+  /** Take the ticket before the claim, so that no job can slip in between the claim and the wait. */
+  join(types: string[]): Ticket {
+    const wanted = new Set(types);
+    const seat: Seat = { takes: (type) => wanted.size === 0 || wanted.has(type), wake: null, missed: new Set() };
+    this.#seats.add(seat);
+    return {
+      woken: (waitMs, signal) => this.#wait(seat, waitMs, signal),
+      leave: () => {
+        this.#seats.delete(seat);
+        this.#parked.delete(seat);
+        // What this seat was told of and did not look for is passed on.
+        for (const type of seat.missed) this.arrived(type, 1);
+      },
+    };
+  }
+
+  /** Says that `count` jobs of a type have become due. */
+  arrived(type: string, count: number): void {
+    for (const seat of this.#seats) if (seat.wake === null && seat.takes(type)) seat.missed.add(type);
+    let left = count;
+    for (const seat of this.#parked) {
+      if (left === 0) break;
+      if (!seat.takes(type)) continue;
+      left--;
+      this.#unpark(seat, true);
+    }
+  }
+
+  /** Looks at the queue soon, if anyone waits. */
+  lookNow(): void {
+    if (this.#parked.size > 0) void this.#look();
+  }
+
+  /** Ends all waits, now and later. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    for (const seat of [...this.#parked]) this.#unpark(seat, false);
+  }
+
+  #wait(seat: Seat, waitMs: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#stopped || signal.aborted) return Promise.resolve(false);
+    if (seat.missed.size > 0) {
+      seat.missed.clear();
+      return Promise.resolve(true);
+    }
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const giveUp = () => this.#unpark(seat, false);
+    const limit = setTimeout(giveUp, waitMs);
+    signal.addEventListener("abort", giveUp, { once: true });
+    seat.wake = (woken) => {
+      clearTimeout(limit);
+      signal.removeEventListener("abort", giveUp);
+      resolve(woken);
+    };
+    this.#parked.add(seat);
+    if (this.#timer === undefined && !this.#looking) this.#schedule(this.#options.pollMs);
+    return promise;
+  }
+
+  #unpark(seat: Seat, woken: boolean): void {
+    const { wake } = seat;
+    this.#parked.delete(seat);
+    seat.wake = null;
+    wake?.(woken);
+  }
+
+  #schedule(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#parked.size > 0 && !this.#stopped) this.#timer = setTimeout(() => void this.#look(), ms);
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) {
+      this.#lookAgain = true;
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    // Who waited may be gone by now; the next one starts the clock again.
+    if (this.#parked.size === 0) return;
+    this.#looking = true;
+    let nextMs = this.#options.pollMs;
+    try {
+      for (const { type, count, nextInMs } of await this.#options.look(this.#parked.size)) {
+        if (count > 0) this.arrived(type, count);
+        if (nextInMs !== null) nextMs = Math.min(nextMs, Math.max(1, Math.ceil(nextInMs)));
+      }
+    } catch (err) {
+      this.#options.onError(err);
+    } finally {
+      this.#looking = false;
+      this.#schedule(this.#lookAgain ? 0 : nextMs);
+      this.#lookAgain = false;
+    }
+  }
+}

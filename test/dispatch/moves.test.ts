@@ -1,0 +1,200 @@
+import { expect } from "vitest";
+import type { ClaimCall } from "../../src/dispatch/moves.ts";
+import { openTestDatabase, test } from "../support/db.ts";
+import {
+  done,
+  EXPIRED,
+  expire,
+  failed,
+  givenJob,
+  legacyDone,
+  legacyFailed,
+  newJob,
+  rowOf,
+  statusOf,
+} from "../support/jobs.ts";
+import { startMoves } from "../support/moves.ts";
+import { until } from "../support/until.ts";
+
+const NEVER = new AbortController().signal;
+const call = (more: Partial<ClaimCall> = {}): ClaimCall => ({
+  workerId: "w1",
+  types: [],
+  maxJobs: 1,
+  waitMs: 0,
+  requestId: null,
+  ...more,
+});
+
+test("a waiting claim answers as soon as a job is dispatched, without a poll", async ({ db }) => {
+  await using broker = startMoves(db);
+  const claim = broker.moves.claim(call({ waitMs: 30_000, types: ["ocr"] }), NEVER);
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  const [stored] = await broker.moves.dispatch([newJob({ type: "ocr" })]);
+  expect((await claim).map((l) => l.jobId)).toEqual([stored?.jobId]);
+});
+
+test("a dispatch on one broker wakes a claim that waits on another", async ({ db, url }) => {
+  const other = openTestDatabase(url);
+  try {
+    await using here = startMoves(db);
+    await using there = startMoves(other);
+    await there.listening;
+    const claim = there.moves.claim(call({ waitMs: 30_000 }), NEVER);
+    await until("the claim waits", () => there.waiters.waiting === 1);
+    const [stored] = await here.moves.dispatch([newJob()]);
+    expect((await claim).map((l) => l.jobId)).toEqual([stored?.jobId]);
+  } finally {
+    await other.close();
+  }
+});
+
+test("a row that plain SQL inserts is found by the poll", async ({ db }) => {
+  await using broker = startMoves(db, { pollMs: 20 });
+  const claim = broker.moves.claim(call({ waitMs: 30_000 }), NEVER);
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  await db.sql`INSERT INTO ai_job (job_id, job_type) VALUES ('by-hand', 'ocr')`;
+  expect((await claim).map((l) => l.jobId)).toEqual(["by-hand"]);
+});
+
+test("a job that waits for its run_at wakes the claim when it is due, long before the next poll", async ({ db }) => {
+  await using broker = startMoves(db);
+  const claim = broker.moves.claim(call({ waitMs: 30_000 }), NEVER);
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  await broker.moves.dispatch([newJob({ id: "later", runAt: new Date(Date.now() + 150) })]);
+  expect((await claim).map((l) => l.jobId)).toEqual(["later"]);
+});
+
+test("what goes back to the queue wakes who waits: a release, a reclaim, a retry by hand", async ({ db }) => {
+  await using broker = startMoves(db);
+  const next = async () => {
+    const claim = broker.moves.claim(call({ workerId: "w2", waitMs: 30_000 }), NEVER);
+    await until("the claim waits", () => broker.waiters.waiting === 1);
+    return claim;
+  };
+  await broker.moves.dispatch([newJob({ id: "j", maxAttempts: 9 })]);
+  let [lease] = await broker.moves.claim(call(), NEVER);
+  let waiting = next();
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  await broker.moves.release("w1", lease ? [lease] : [], "busy");
+  [lease] = await waiting;
+  expect(lease?.jobId).toBe("j");
+
+  waiting = next();
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  await expire(db, "j");
+  await broker.moves.reclaim();
+  [lease] = await waiting;
+  expect(lease).toMatchObject({ jobId: "j", attempt: 2 });
+
+  await broker.moves.report("w2", lease ? [failed(lease, { retryable: false })] : []);
+  waiting = next();
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  await broker.moves.retry(["j"]);
+  [lease] = await waiting;
+  expect(lease).toMatchObject({ jobId: "j", attempt: 1 });
+});
+
+test("a claim ends with nothing after its wait, when its caller leaves, and when the broker stops", async ({ db }) => {
+  await using broker = startMoves(db);
+  expect(await broker.moves.claim(call({ waitMs: 5 }), NEVER)).toEqual([]);
+  const caller = new AbortController();
+  const left = broker.moves.claim(call({ waitMs: 30_000 }), caller.signal);
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  caller.abort();
+  expect(await left).toEqual([]);
+  const open = broker.moves.claim(call({ waitMs: 30_000 }), NEVER);
+  await until("the claim waits", () => broker.waiters.waiting === 1);
+  broker.waiters.stop();
+  expect(await open).toEqual([]);
+});
+
+test("a repeated request_id is answered with the leases of the lost answer, and takes no more", async ({ db }) => {
+  await using broker = startMoves(db);
+  await broker.moves.dispatch([newJob(), newJob(), newJob()]);
+  const first = await broker.moves.claim(call({ maxJobs: 2, requestId: "r" }), NEVER);
+  const again = await broker.moves.claim(call({ maxJobs: 2, requestId: "r" }), NEVER);
+  expect(first).toHaveLength(2);
+  expect(again).toEqual(first);
+});
+
+test("a repeat that overtakes its waiting first call gets the job, once", async ({ db }) => {
+  await using broker = startMoves(db);
+  const first = broker.moves.claim(call({ waitMs: 30_000, requestId: "r" }), NEVER);
+  await until("the first waits", () => broker.waiters.waiting === 1);
+  const second = broker.moves.claim(call({ waitMs: 30_000, requestId: "r" }), NEVER);
+  expect(await first).toEqual([]);
+  await until("the second waits", () => broker.waiters.waiting === 1);
+  await broker.moves.dispatch([newJob({ id: "j" }), newJob()]);
+  expect((await second).map((l) => l.jobId)).toEqual(["j"]);
+});
+
+test("a legacy poll reclaims first: a job that has just expired is its answer", async ({ db }) => {
+  await using broker = startMoves(db, { leaseMs: EXPIRED });
+  const jobId = await givenJob(db);
+  const spent = await givenJob(db, { maxAttempts: 1 });
+  await broker.moves.claim(call({ maxJobs: 2 }), NEVER);
+  expect(await broker.moves.legacyNext("old")).toMatchObject({ jobId, attempt: 2, workerId: "old" });
+  expect(await rowOf(db, spent)).toMatchObject({ status: "FAILED", last_error: "max_attempts_exceeded" });
+  expect(await broker.moves.legacyNext("old")).toBeNull();
+});
+
+test("legacy and gRPC workers share one queue, and the first result wins", async ({ db }) => {
+  await using broker = startMoves(db);
+  const jobId = await givenJob(db);
+  const [lease] = await broker.moves.claim(call(), NEVER);
+  if (lease === undefined) throw new Error("nothing claimed");
+  expect(await broker.moves.legacyReport(legacyFailed(jobId, "old"))).toBe("duplicate_ignored");
+  expect(await broker.moves.legacyReport(legacyDone(jobId, "old"))).toBe("done");
+  expect(await broker.moves.report("w1", [done(lease)])).toMatchObject([{ status: "LEASE_LOST" }]);
+  expect(await broker.moves.legacyReport(legacyDone(jobId, "old"))).toBe("duplicate_ignored");
+  expect(await broker.moves.legacyReport(legacyDone("nope"))).toBe("not_found");
+});
+
+test("a legacy DONE is taken for a job that waits, and it is not handed out again", async ({ db }) => {
+  await using broker = startMoves(db);
+  const jobId = await givenJob(db);
+  expect(await broker.moves.legacyReport(legacyDone(jobId))).toBe("done");
+  expect(await broker.moves.legacyNext("old")).toBeNull();
+});
+
+test("a legacy failure is always tried again while attempts are left", async ({ db }) => {
+  await using broker = startMoves(db, { backoff: { baseMs: 0, maxMs: 0, jitter: 0 } });
+  const jobId = await givenJob(db, { maxAttempts: 2 });
+  await broker.moves.legacyNext("old");
+  expect(await broker.moves.legacyReport(legacyFailed(jobId, "old"))).toBe("failed_recorded");
+  expect(await statusOf(db, jobId)).toBe("PENDING");
+  await broker.moves.legacyNext("old");
+  expect(await broker.moves.legacyReport(legacyFailed(jobId, "old"))).toBe("failed_recorded");
+  expect(await statusOf(db, jobId)).toBe("FAILED");
+});
+
+test("every state change is one log line that names job, worker, attempt and duration, and no payload or token", async ({
+  db,
+}) => {
+  await using broker = startMoves(db);
+  const canary = "canary-in-payload";
+  await broker.moves.dispatch([newJob({ id: "j", payload: JSON.stringify({ text: canary }) })]);
+  const [lease] = await broker.moves.claim(call(), NEVER);
+  if (lease === undefined) throw new Error("nothing claimed");
+  await broker.moves.heartbeat("w1", [{ ...lease, progress: { percent: 1, note: canary } }]);
+  await broker.moves.report("w1", [done(lease, { result: JSON.stringify({ text: canary }), error: canary })]);
+  await broker.moves.report("w1", [done(lease)]);
+  const lines = broker.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(lines.map((l) => [l["move"], l["to"], l["job_id"], l["attempt"], l["worker"]])).toEqual([
+    ["dispatch", "PENDING", "j", 0, undefined],
+    ["claim", "RUNNING", "j", 1, "w1"],
+    ["report", "DONE", "j", 1, "w1"],
+  ]);
+  expect(lines[2]?.["duration_ms"]).toEqual(expect.any(Number));
+  expect(broker.lines.join("")).not.toContain(canary);
+  expect(broker.lines.join("")).not.toContain(lease.token);
+});
+
+test("MAX_PENDING refuses a dispatch that would pass it, and takes it once there is room", async ({ db }) => {
+  await using broker = startMoves(db, { maxPending: 3 });
+  await broker.moves.dispatch([newJob(), newJob()]);
+  await expect(broker.moves.dispatch([newJob(), newJob()])).rejects.toMatchObject({ reason: "QUEUE_FULL" });
+  await broker.moves.claim(call({ maxJobs: 2 }), NEVER);
+  expect(await broker.moves.dispatch([newJob(), newJob(), newJob()])).toHaveLength(3);
+});
