@@ -21,7 +21,8 @@ export const file_aibroker_v1_admin_service: GenFile = /*@__PURE__*/
  */
 export type GetStatsRequest = Message<"aibroker.v1.GetStatsRequest"> & {
   /**
-   * Count DONE, FAILED and CANCELLED jobs too. Reads the whole job table: seconds where it holds millions.
+   * Count DONE, FAILED and CANCELLED jobs too. Reads the whole job table: seconds where it holds millions, and refused
+   * where it takes more than 30.
    *
    * @generated from field: bool include_ended = 1;
    */
@@ -188,6 +189,9 @@ export type Worker = Message<"aibroker.v1.Worker"> & {
   types: string[];
 
   /**
+   * Absent, like last_seen_at, for a worker that holds a lease but was not written down yet, or never called a broker
+   * (the Django app's own).
+   *
    * @generated from field: google.protobuf.Timestamp first_seen_at = 5;
    */
   firstSeenAt?: Timestamp | undefined;
@@ -461,7 +465,8 @@ export const AdminService: GenService<{
     output: typeof GetStatsResponseSchema;
   },
   /**
-   * The workers that were seen in the last day or hold a lease, the latest first.
+   * The workers that were seen in the last day or hold a lease, the latest first, at most 1,000. Past 3 MiB
+   * (MAX_ANSWER_BYTES) the later ones come without types and job_ids.
    *
    * @generated from rpc aibroker.v1.AdminService.ListWorkers
    */

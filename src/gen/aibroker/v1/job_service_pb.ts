@@ -96,8 +96,8 @@ export type NewJob = Message<"aibroker.v1.NewJob"> & {
 
   /**
    * The same key (within tenant_id) and the same body answers with the first job; with another body it is
-   * ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED). The body is type, payload (as JSON value), tenant_id, source_domain,
-   * source_id, priority and max_attempts. A key holds as long as its job's row lives.
+   * ALREADY_EXISTS (IDEMPOTENCY_KEY_REUSED). Empty: no key. The body is type, payload (as JSON value), tenant_id,
+   * source_domain, source_id, priority and max_attempts. A key holds as long as its job's row lives.
    *
    * @generated from field: optional string idempotency_key = 10;
    */
@@ -198,13 +198,15 @@ export const GetJobResponseSchema: GenMessage<GetJobResponse> = /*@__PURE__*/
  */
 export type ListJobsRequest = Message<"aibroker.v1.ListJobsRequest"> & {
   /**
-   * Any of these; empty: all. The same for types.
+   * Any of these; empty: all.
    *
    * @generated from field: repeated aibroker.v1.JobStatus statuses = 1;
    */
   statuses: JobStatus[];
 
   /**
+   * Any of these, at most 100; empty: all.
+   *
    * @generated from field: repeated string types = 2;
    */
   types: string[];
@@ -232,7 +234,7 @@ export type ListJobsRequest = Message<"aibroker.v1.ListJobsRequest"> & {
   workerId?: string | undefined;
 
   /**
-   * Part of last_error, in any case.
+   * Part of last_error, in any case; at most 500 characters.
    *
    * @generated from field: optional string error_contains = 7;
    */
@@ -279,12 +281,14 @@ export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
  */
 export type ListJobsResponse = Message<"aibroker.v1.ListJobsResponse"> & {
   /**
+   * At most page_size, and fewer where they would pass 3 MiB (MAX_ANSWER_BYTES).
+   *
    * @generated from field: repeated aibroker.v1.Job jobs = 1;
    */
   jobs: Job[];
 
   /**
-   * Empty on the last page.
+   * Empty on the last page, and only there.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -548,7 +552,10 @@ export const JobService: GenService<{
     output: typeof DispatchResponseSchema;
   },
   /**
-   * One job with its payload and result; NOT_FOUND (JOB_NOT_FOUND) where there is none.
+   * One job with its payload and result; NOT_FOUND (JOB_NOT_FOUND) where there is none. A payload and a result may
+   * together pass the 4 MiB that most gRPC clients take by default; they then fail with RESOURCE_EXHAUSTED. The
+   * response headers aibroker-answer-bytes and aibroker-answer-hint, which arrive all the same, say what to allow:
+   * raise the client's grpc.max_receive_message_length (grpcurl: -max-msg-sz).
    *
    * @generated from rpc aibroker.v1.JobService.GetJob
    */
@@ -558,7 +565,9 @@ export const JobService: GenService<{
     output: typeof GetJobResponseSchema;
   },
   /**
-   * Jobs by filter, the newest first, without payload and result.
+   * Jobs by filter, the newest first, without payload and result. Fast on any number of jobs when statuses holds only
+   * PENDING and RUNNING, or source_domain and source_id are given; otherwise a filter that few jobs meet may run out of
+   * time, and the error says how to narrow it.
    *
    * @generated from rpc aibroker.v1.JobService.ListJobs
    */

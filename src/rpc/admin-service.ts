@@ -1,0 +1,95 @@
+/** AdminService: what is going on, and holding types back. */
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { AdminService } from "../gen/aibroker/v1/admin_service_pb.ts";
+import { LIMITS } from "../job/limits.ts";
+import { serverFacts } from "../store/server-facts.ts";
+import { stats, type TypeStats } from "../store/stats.ts";
+import { pauseType, resumeType } from "../store/type-pause.ts";
+import { listWorkers, type WorkerRow } from "../store/workers.ts";
+import { timestamp } from "./convert.ts";
+import { duration } from "./duration.ts";
+import type { ServiceContext, ServiceLimits } from "./service-context.ts";
+import { jobType, reason } from "./validate-job.ts";
+
+/** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
+export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof AdminService> {
+  const { db, limits, identity } = ctx;
+  return {
+    async getStats({ includeEnded }) {
+      const { types, countedAt } = await stats(db, { includeEnded });
+      return { types: types.map(typeStats), countedAt: timestamp(countedAt) };
+    },
+
+    async listWorkers() {
+      return { workers: workersWithin(await listWorkers(db), limits.maxAnswerBytes) };
+    },
+
+    async pauseType(request) {
+      const type = jobType("type", request.type);
+      const pause = await pauseType(db, type, reason(request.reason));
+      return { pause: { ...pause, pausedAt: timestamp(pause.pausedAt) } };
+    },
+
+    async resumeType(request) {
+      return { resumed: await resumeType(db, jobType("type", request.type)) };
+    },
+
+    async getServerInfo() {
+      const facts = await serverFacts(db);
+      return {
+        version: identity.version,
+        instanceId: identity.instanceId,
+        startedAt: timestamp(identity.startedAt),
+        databaseTime: timestamp(facts.now),
+        postgresVersion: facts.postgresVersion,
+        nodeVersion: process.version,
+        limits: serverLimits(limits),
+      };
+    },
+  };
+}
+
+function typeStats({ due, scheduled, running, done, failed, cancelled, oldestDueMs, ...rest }: TypeStats) {
+  return {
+    ...rest,
+    due: BigInt(due),
+    scheduled: BigInt(scheduled),
+    running: BigInt(running),
+    done: BigInt(done),
+    failed: BigInt(failed),
+    cancelled: BigInt(cancelled),
+    oldestDue: oldestDueMs === null ? undefined : duration(oldestDueMs),
+  };
+}
+
+/** The workers as messages; once the answer is as long as it may be, the later ones come without their lists. */
+function workersWithin(workers: readonly WorkerRow[], maxBytes: number) {
+  let bytes = 0;
+  return workers.map((worker) => {
+    const full = bytes > maxBytes;
+    const jobIds = full ? [] : worker.jobIds;
+    const types = full ? [] : worker.types;
+    bytes += Buffer.byteLength(worker.workerId) + 64;
+    for (const name of [...jobIds, ...types]) bytes += Buffer.byteLength(name) + 2;
+    return {
+      ...worker,
+      jobIds,
+      types,
+      firstSeenAt: timestamp(worker.firstSeenAt),
+      lastSeenAt: timestamp(worker.lastSeenAt),
+    };
+  });
+}
+
+function serverLimits(limits: ServiceLimits) {
+  return {
+    leaseTtl: duration(limits.leaseMs),
+    shimLeaseTtl: duration(limits.shimLeaseMs),
+    maxPayloadBytes: BigInt(limits.maxPayloadBytes),
+    maxResultBytes: BigInt(limits.maxResultBytes),
+    maxRequestBytes: BigInt(limits.maxRequestBytes),
+    maxAnswerBytes: BigInt(limits.maxAnswerBytes),
+    maxBatch: LIMITS.batch,
+    maxWait: duration(LIMITS.waitMs),
+  };
+}

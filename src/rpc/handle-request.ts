@@ -1,0 +1,116 @@
+/** One HTTP request, of either version: to the RPC that has its path, else to REST, else an answer that says what is. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { ConnectError, type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { Logger } from "pino";
+import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
+import { withDrainSignal } from "./drain.ts";
+import { describeBug } from "./errors.ts";
+import { refuseBody, refuseDraining, refuseFault, refuseUnknown } from "./refusals.ts";
+
+/** Answers a request and resolves true, or leaves it untouched and resolves false. */
+export type RestHandler = (req: IncomingMessage, res: ServerResponse) => Promise<boolean> | boolean;
+
+export interface RequestHandlerOptions {
+  routes: (router: ConnectRouter) => void;
+  router: Omit<ConnectRouterOptions, "acceptCompression" | "compressMinBytes">;
+  rest: RestHandler;
+  /** For the answer to an unknown path. */
+  restPaths: readonly string[];
+  /** Aborts when the server begins to drain. */
+  drain: AbortSignal;
+  connections: Connections;
+  log: Logger;
+}
+
+/** The listener for "request" of both servers. It never throws and never rejects. */
+export function createRequestHandler(options: RequestHandlerOptions): (req: AnyRequest, res: AnyResponse) => void {
+  const { connections, log } = options;
+  const router = createConnectRouter({
+    ...options.router,
+    acceptCompression: [compressionGzip, compressionBrotli],
+    // What we send is not compressed: the broker's CPU is dearer than its network, and most clients merely accept it.
+    compressMinBytes: 0xffffffff,
+  });
+  options.routes(router);
+  const rpcs = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const served = { services: unique(router.handlers.map((rpc) => rpc.service.typeName)), rest: options.restPaths };
+
+  return (req, res) => {
+    // Its stream was reset before we got here: there is nobody to answer, and no event will tell the end.
+    if (res.destroyed || ("stream" in req && req.stream.destroyed)) return;
+    const done = connections.begin(req, res);
+    const closed = new Promise((resolve) => res.once("close", resolve));
+    // Its client may be gone while a handler still puts things right, such as the leases of an unsent answer.
+    void answer(req, res)
+      .catch((err) => {
+        log.error({ path: pathOf(req), err: describeBug(err) }, "a request failed through a fault of the broker");
+        refuseFault(res);
+      })
+      .catch(() => res.destroy())
+      .then(() => closed)
+      .then(done);
+  };
+
+  async function answer(req: AnyRequest, res: AnyResponse): Promise<void> {
+    const rpc = rpcs.get(pathOf(req));
+    if (rpc !== undefined) return callRpc(rpc, req, res, options);
+    if (isGrpc(req)) return refuseUnknown(req, res, served);
+    if (options.drain.aborted) return refuseDraining(res);
+    if (await options.rest(req as IncomingMessage, res as ServerResponse)) return;
+    refuseUnknown(req, res, served);
+  }
+}
+
+async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse, options: RequestHandlerOptions) {
+  let request: ReturnType<typeof universalRequestFromNodeRequest>;
+  try {
+    request = universalRequestFromNodeRequest(req, res, undefined, withDrainSignal(options.drain));
+  } catch {
+    return refuseBody(res, 400, { message: "the request has no valid host: send Host (HTTP/1.1) or :authority" });
+  }
+  capDeadline(request.header);
+  try {
+    const response = await rpc(request);
+    // Not awaited: it waits for an event that a response never emits. Its failure means that the client is gone.
+    universalResponseToNodeResponse(response, res).catch((err) => giveUp(err));
+  } catch (err) {
+    giveUp(err);
+  }
+
+  function giveUp(err: unknown) {
+    const { code, message } = ConnectError.from(err);
+    options.log.debug({ path: rpc.requestPath, code, reason: message }, "an answer could not be sent");
+    if (!res.headersSent && !res.writableEnded) refuseFault(res);
+    else res.destroy();
+  }
+}
+
+/** A deadline beyond what a timer can hold (24.8 days) would end the call at once: it is taken for none. */
+function capDeadline(header: Headers): void {
+  const grpc = /^(\d{1,8})([HM])$/.exec(header.get("grpc-timeout") ?? "");
+  const hours = grpc === null ? 0 : Number(grpc[1]) / (grpc[2] === "H" ? 1 : 60);
+  if (hours > 24 * 24) header.delete("grpc-timeout");
+  const seconds = /^(\d{7,8})S$/.exec(header.get("grpc-timeout") ?? "");
+  if (seconds !== null && Number(seconds[1]) > 24 * 86_400) header.delete("grpc-timeout");
+  const connectMs = Number(header.get("connect-timeout-ms") ?? 0);
+  if (connectMs > 24 * 86_400_000) header.delete("connect-timeout-ms");
+}
+
+function pathOf(req: AnyRequest): string {
+  return (req.url ?? "").split("?", 1)[0] ?? "";
+}
+
+function isGrpc(req: AnyRequest): boolean {
+  return (req.headers["content-type"] ?? "").startsWith("application/grpc");
+}
+
+function unique(names: string[]): string[] {
+  return [...new Set(names)].sort();
+}

@@ -1,0 +1,98 @@
+/** JobService: dispatch, look, cancel, retry. */
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { BrokerError } from "../errors.ts";
+import { CancelStatus, type JobService, RetryStatus } from "../gen/aibroker/v1/job_service_pb.ts";
+import { getJob } from "../store/get-job.ts";
+import { listJobs } from "../store/list-jobs.ts";
+import type { Cancelled, JobDetail, Retried } from "../store/rows.ts";
+import { detailedJob, jobStatus, listedJob } from "./convert.ts";
+import { pageStart, pageToken } from "./page-token.ts";
+import type { ServiceContext } from "./service-context.ts";
+import { shown } from "./validate.ts";
+import { jobFilter, jobId, jobIds, newJobs, pageSize, reason } from "./validate-job.ts";
+
+const CANCELS: Record<Cancelled["outcome"], CancelStatus> = {
+  CANCELLED: CancelStatus.CANCELLED,
+  REQUESTED: CancelStatus.REQUESTED,
+  UNCHANGED: CancelStatus.UNCHANGED,
+  NOT_FOUND: CancelStatus.NOT_FOUND,
+};
+
+const RETRIES: Record<Retried["outcome"], RetryStatus> = {
+  RETRIED: RetryStatus.RETRIED,
+  NOT_RETRYABLE: RetryStatus.NOT_RETRYABLE,
+  NOT_FOUND: RetryStatus.NOT_FOUND,
+};
+
+/** What gRPC clients take by default; Connect's own take more. */
+const CLIENT_MAX_BYTES = 4 * 1024 * 1024;
+/** What the fields beside the big texts may take. */
+const REST_BYTES = 64 * 1024;
+
+/** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
+export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobService> {
+  const { moves, db, limits } = ctx;
+  return {
+    async dispatch(request) {
+      const dispatched = await moves.dispatch(newJobs(request.jobs, limits));
+      return { results: dispatched.map(({ jobId, created }) => ({ jobId, created })) };
+    },
+
+    async getJob(request, context) {
+      const id = jobId("job_id", request.jobId);
+      const job = await getJob(db, id);
+      if (job === null) {
+        const message = `job_id: there is no job ${shown(id)}: check the id; ListJobs finds jobs by their source`;
+        throw new BrokerError("JOB_NOT_FOUND", message, { field: "job_id" });
+      }
+      tellSize(job, context);
+      return { job: detailedJob(job) };
+    },
+
+    async listJobs(request) {
+      const filter = jobFilter(request);
+      const size = pageSize(request.pageSize);
+      const below = pageStart(request.pageToken, filter);
+      const { jobs, next } = await listJobs(db, filter, { size, below, maxBytes: limits.maxAnswerBytes });
+      return { jobs: jobs.map(listedJob), nextPageToken: next === null ? "" : pageToken(next, filter) };
+    },
+
+    async cancelJobs(request) {
+      const ids = jobIds(request.jobIds);
+      const cancelled = await moves.cancel(ids, reason(request.reason));
+      return {
+        results: cancelled.map((one) => ({
+          jobId: one.jobId,
+          status: CANCELS[one.outcome],
+          jobStatus: jobStatus(one.status),
+        })),
+      };
+    },
+
+    async retryJobs(request) {
+      const retried = await moves.retry(jobIds(request.jobIds));
+      return {
+        results: retried.map((one) => ({
+          jobId: one.jobId,
+          status: RETRIES[one.outcome],
+          jobStatus: jobStatus(one.status),
+        })),
+      };
+    },
+  };
+}
+
+/**
+ * A payload and a result may together pass the limit of the caller's client, which only the client knows and enforces:
+ * its error names no cure. The headers go out before the message and reach the caller beside that error.
+ */
+function tellSize(job: JobDetail, context: HandlerContext): void {
+  const bytes = Buffer.byteLength(job.payload) + Buffer.byteLength(job.result ?? "");
+  if (bytes + REST_BYTES <= CLIENT_MAX_BYTES) return;
+  context.responseHeader.set("aibroker-answer-bytes", String(bytes + REST_BYTES));
+  context.responseHeader.set(
+    "aibroker-answer-hint",
+    `this answer takes up to ${bytes + REST_BYTES} bytes; gRPC clients refuse more than ${CLIENT_MAX_BYTES} unless told ` +
+      "otherwise: raise grpc.max_receive_message_length (grpcurl: -max-msg-sz)",
+  );
+}

@@ -1,0 +1,75 @@
+/** The one interceptor: turns what a handler throws into what the wire carries, and writes a line for each call. */
+import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { describeBug, toConnectError } from "./errors.ts";
+
+/**
+ * Maps errors of unary calls and of streams (whose errors no try around the call sees), and logs each call once, at
+ * debug: method, code, duration; a bug at error, with its stack. Never bodies, never metadata.
+ */
+export function observeCalls(log: Logger): Interceptor {
+  return (next) => async (req) => {
+    const call = begin(log, req);
+    try {
+      const res = await next(req.stream ? { ...req, message: incoming(req.message) } : req);
+      if (res.stream) return { ...res, message: observed(res.message, call, req.signal) };
+      call.end();
+      return res;
+    } catch (thrown) {
+      throw call.fail(thrown);
+    }
+  };
+}
+
+interface Call {
+  end(): void;
+  /** The client left, or the deadline passed, before the end. */
+  leave(reason: unknown): void;
+  fail(thrown: unknown): ConnectError;
+}
+
+function begin(log: Logger, req: UnaryRequest | StreamRequest): Call {
+  const startedAt = performance.now();
+  const method = `${req.service.typeName}/${req.method.name}`;
+  let open = true;
+  const line = (code: Code | 0) => {
+    if (!open) return;
+    open = false;
+    const duration_ms = Math.round((performance.now() - startedAt) * 10) / 10;
+    log.debug({ method, code: code === 0 ? "OK" : Code[code], duration_ms }, "call");
+  };
+  return {
+    end: () => line(0),
+    leave: (reason) => line(ConnectError.from(reason, Code.Canceled).code),
+    fail: (thrown) => {
+      const err = toConnectError(thrown);
+      if (err.code === Code.Internal && !(thrown instanceof ConnectError)) {
+        log.error({ method, err: describeBug(thrown) }, "a call failed through a fault of the broker");
+      }
+      line(err.code);
+      return err;
+    },
+  };
+}
+
+async function* observed<T>(messages: AsyncIterable<T>, call: Call, signal: AbortSignal): AsyncGenerator<T> {
+  // A generator that waits in `yield` never learns that its client died (its finally never runs); the signal does.
+  signal.addEventListener("abort", () => call.leave(signal.reason), { once: true });
+  try {
+    yield* messages;
+    call.end();
+  } catch (thrown) {
+    throw call.fail(thrown);
+  }
+}
+
+/** What a client's own messages fail with is never a fault of ours: it left, or its connection broke. */
+async function* incoming<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (thrown) {
+    if (thrown instanceof ConnectError) throw thrown;
+    const left = new ConnectError("the client left", Code.Canceled, undefined, undefined, thrown);
+    throw left;
+  }
+}

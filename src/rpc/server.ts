@@ -1,0 +1,110 @@
+/** The one port: gRPC, gRPC-Web, Connect and REST, with or without TLS, and the way to stop it without cutting a call. */
+import type { Socket } from "node:net";
+import { Code, type ConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import type { Gate } from "./auth.ts";
+import { type Connections, trackConnections } from "./connections.ts";
+import { toConnectError } from "./errors.ts";
+import { createRequestHandler, type RestHandler } from "./handle-request.ts";
+import { createListener, listen, type TlsTexts } from "./listen.ts";
+import { startProtocols } from "./protocols.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
+import { createStop, shuttingDown } from "./stop.ts";
+
+export interface ServerOptions {
+  /** Address to bind, for example 127.0.0.1. */
+  host: string;
+  /** 0 picks a free one. */
+  port: number;
+  /** PEM texts; absent: no TLS. */
+  tls?: TlsTexts | undefined;
+  routes: (router: ConnectRouter) => void;
+  /** Gets every request whose path is no RPC's, but gRPC ones. */
+  rest?: RestHandler;
+  /** The paths that `rest` serves, for the answer to an unknown path. */
+  restPaths?: readonly string[];
+  /** Who may call what; runs before a request's body is read. */
+  gate: Gate;
+  interceptors?: Interceptor[];
+  /** A larger message is RESOURCE_EXHAUSTED; keep it above the limits that handlers check. */
+  maxMessageBytes: number;
+  log: Logger;
+  limits?: Partial<ServerLimits>;
+}
+
+export interface RunningServer {
+  /** The port it really has. */
+  port: number;
+  /** For clients on this machine, for example http://127.0.0.1:50051. */
+  url: string;
+  /** Requests under way. */
+  readonly inFlight: number;
+  /** From now on new calls are refused (SHUTTING_DOWN) but health's, and open-ended streams end. Closes nothing. */
+  drain(): void;
+  /**
+   * Drains, accepts nobody, lets calls finish and closes each connection after its last one. What is left after
+   * graceMs is aborted, then destroyed. Resolves true when nothing was cut off. A second call can only shorten the
+   * time and gets the same answer.
+   */
+  stop(graceMs: number): Promise<boolean>;
+}
+
+/** Starts to listen. Rejects with a readable Error where the address cannot be had. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const connections = trackConnections();
+  const draining = new AbortController();
+  const shutdown = new AbortController();
+
+  const onRequest = createRequestHandler({
+    routes: options.routes,
+    router: {
+      interceptors: options.interceptors ?? [],
+      readMaxBytes: options.maxMessageBytes,
+      shutdownSignal: shutdown.signal,
+      requestGate: (context) => admit(context, options, draining.signal),
+    },
+    rest: options.rest ?? (() => false),
+    restPaths: options.restPaths ?? [],
+    drain: draining.signal,
+    connections,
+    log: options.log,
+  });
+  const protocols = startProtocols(onRequest, limits, connections, options.log);
+  const { listener, address } = await open(options, limits, protocols.take, connections).catch((err) => {
+    protocols.close();
+    throw err;
+  });
+  // An accept that failed (no file descriptors left) must not end the process.
+  listener.on("error", (err) => options.log.error({ reason: err.message }, "a connection could not be accepted"));
+
+  const drain = () => draining.abort();
+  return {
+    port: address.port,
+    url: `${options.tls ? "https" : "http"}://${address.reachable}:${address.port}`,
+    get inFlight() {
+      return connections.inFlight;
+    },
+    drain,
+    stop: createStop({ drain, listener, connections, shutdown, close: protocols.close }),
+  };
+}
+
+/** The gate, and after it the drain; a refusal has its line in the log, as every other call has. */
+function admit(context: HandlerContext, { gate, log }: ServerOptions, draining: AbortSignal): void {
+  try {
+    gate(context);
+    if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());
+  } catch (err) {
+    const { code, rawMessage } = toConnectError(err);
+    const method = `${context.service.typeName}/${context.method.name}`;
+    log.debug({ method, code: Code[code], reason: rawMessage }, "call refused");
+    throw err;
+  }
+}
+
+async function open(options: ServerOptions, limits: ServerLimits, take: (socket: Socket) => void, known: Connections) {
+  const listener = createListener({ tls: options.tls, limits, take, connections: known, log: options.log });
+  return { listener, address: await listen(listener, options.host, options.port) };
+}

@@ -1,0 +1,33 @@
+/** What the services stand on. They hold no rules: they check a request, call a move or a read, and convert the answer. */
+import type { Moves } from "../dispatch/moves.ts";
+import type { Database } from "../store/db.ts";
+
+/** Limits that are settings; the fixed ones are in job/limits.ts. */
+export interface ServiceLimits {
+  maxPayloadBytes: number;
+  maxResultBytes: number;
+  /** Of all texts in one request. The transport's own limit must be larger, for its answer reads as 'try again'. */
+  maxRequestBytes: number;
+  maxAnswerBytes: number;
+  leaseMs: number;
+  shimLeaseMs: number;
+  defaultMaxAttempts: number;
+  /** Refuse job types that have no typed payload. */
+  strictTypes: boolean;
+}
+
+/** Which broker this is. */
+export interface Identity {
+  version: string;
+  instanceId: string;
+  startedAt: Date;
+}
+
+export interface ServiceContext {
+  moves: Moves;
+  db: Database;
+  limits: ServiceLimits;
+  identity: Identity;
+  /** Told of each call of a worker; null types: the call named none, so those of its last claim stand. */
+  seen?: (workerId: string, types: string[] | null, legacy: boolean) => void;
+}
