@@ -1,0 +1,35 @@
+/** The gate, as a table: what has to hold before anything is committed. */
+import { breaking, generated, lint } from "./contract.ts";
+import { command, type Step } from "./run.ts";
+
+/** The steps on the checkout in `root`; `colors` for a terminal. */
+export function gate(root: string, colors: boolean): Step[] {
+  const inRoot = { cwd: root };
+  const tint = colors ? "--colors=force" : "--colors=off";
+  const pretty = String(colors);
+  return [
+    {
+      name: "types",
+      holds: "TypeScript finds no fault",
+      run: () => command("tsc", ["-p", "tsconfig.json", "--pretty", pretty], inRoot),
+    },
+    {
+      name: "biome",
+      holds: "format and lint (npm run format mends most)",
+      run: () => command("biome", ["ci", tint, "--error-on-warnings", "--max-diagnostics=100", "."], inRoot),
+    },
+    { name: "lint", holds: "buf lint on the contract", run: () => lint(root) },
+    { name: "breaking", holds: "the contract against the last release", run: () => breaking(root) },
+    { name: "generated", holds: "src/gen is up to date", run: () => generated(root) },
+    {
+      name: "tidy",
+      holds: "rooms, sizes, names",
+      run: () => command("vitest", ["run", "test/tidy.test.ts", "--reporter=agent"], inRoot),
+    },
+    {
+      name: "tests",
+      holds: "everything else",
+      run: () => command("vitest", ["run", "--exclude", "test/tidy.test.ts"], { cwd: root, live: true }),
+    },
+  ];
+}

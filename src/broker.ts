@@ -1,0 +1,187 @@
+/**
+ * A whole broker: pools, moves, the port, the loops. Wires everything and decides nothing; start and stop in order.
+ */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Logger } from "pino";
+import type { Config } from "./config.ts";
+import { createBell } from "./dispatch/bell.ts";
+import { createMoves } from "./dispatch/create-moves.ts";
+import { createSeen } from "./dispatch/seen.ts";
+import { Waiters } from "./dispatch/waiters.ts";
+import { brokerLoops } from "./loops/broker-loops.ts";
+import { startLoop } from "./loops/loop.ts";
+import { createShim, SHIM_PATHS } from "./rest/shim.ts";
+import { createGate } from "./rpc/auth.ts";
+import { describeBug } from "./rpc/errors.ts";
+import { observeCalls } from "./rpc/observe-calls.ts";
+import { createRoutes } from "./rpc/routes.ts";
+import { startServer } from "./rpc/server.ts";
+import { openDatabase } from "./store/db.ts";
+import { due } from "./store/due.ts";
+import { ping } from "./store/ping.ts";
+import { createTokens } from "./tokens.ts";
+import { packageVersion } from "./version.ts";
+
+export interface BrokerOptions {
+  config: Config;
+  databaseUrl: string;
+  log: Logger;
+}
+
+export interface RunningBroker {
+  /** For clients on this machine, for example http://127.0.0.1:50051. */
+  url: string;
+  port: number;
+  /** Takes no new calls, lets those under way finish within SHUTDOWN_TIMEOUT_MS, then closes everything. */
+  stop(): Promise<void>;
+}
+
+const BELL_GAP_MS = 50;
+/** Above what handlers check by themselves, since the transport's own answer to a large message reads as 'retry'. */
+const TRANSPORT_ROOM = 2;
+
+/** Starts a broker on a database whose schema is current. Rejects with a readable Error where the port is taken. */
+export async function startBroker({ config, databaseUrl, log: parent }: BrokerOptions): Promise<RunningBroker> {
+  // Postgres' own errors quote rows and parameters, so payloads: only what is fit to be read gets into the log.
+  const log = parent.child({}, { serializers: { err: describeBug } });
+  const core = createCore({ config, databaseUrl, log });
+  const { db, moves, seen, waiters } = core;
+  const routes = createRoutes({ moves, db, limits: serviceLimits(config), identity: core.identity, seen: seen.note });
+  const server = await listen(config, log, core, routes.register).catch(async (err) => {
+    await closeCore(core);
+    throw err;
+  });
+  const onDatabase = watchDatabase(routes.setServing, log);
+  // Who is told the address may ask at once.
+  onDatabase(
+    await ping(db.reserved)
+      .then(() => null)
+      .catch((err: unknown) => err),
+  );
+  const loops = brokerLoops({
+    db,
+    moves,
+    seen,
+    reclaimEveryMs: config.reclaimEveryMs,
+    onDatabase,
+    onDrift: (repaired) =>
+      log.warn({ repaired }, "the queue tables had drifted from ai_job and were mended; run `ai-job-broker doctor`"),
+  }).map((loop) => startLoop(loop, log));
+  return {
+    url: server.url,
+    port: server.port,
+    stop: async () => {
+      // The order: nobody new, long polls answer, calls end, loops end, what is left in memory is written.
+      server.drain();
+      waiters.stop();
+      const clean = await server.stop(config.shutdownTimeoutMs);
+      if (!clean) log.warn("SHUTDOWN_TIMEOUT_MS passed with calls under way; they were cut off");
+      await Promise.all(loops.map((stop) => stop()));
+      await closeCore(core);
+    },
+  };
+}
+
+/** All but the port and the loops. */
+function createCore({ config, databaseUrl, log }: BrokerOptions) {
+  const db = openDatabase({
+    url: databaseUrl,
+    poolSize: config.databasePool,
+    reservedSize: config.databaseReservedPool,
+    statementTimeoutMs: config.statementTimeoutMs,
+    lockTimeoutMs: config.lockTimeoutMs,
+    onNotice: (message) => log.debug({ message }, "the database says"),
+  });
+  const identity = { version: packageVersion(), instanceId: randomUUID(), startedAt: new Date() };
+  const onError = (err: unknown) => log.warn({ err }, "the queue could not be watched; it is looked at again soon");
+  const waiters = new Waiters({ look: (limit) => due(db.sql, limit), pollMs: config.pollEveryMs, onError });
+  const bell = createBell({
+    sql: db.sql,
+    instanceId: identity.instanceId,
+    gapMs: BELL_GAP_MS,
+    onRing: () => waiters.lookNow(),
+    onError,
+  });
+  const moves = createMoves({ db, waiters, bell, log, ...moveSettings(config) });
+  return { db, identity, waiters, bell, moves, seen: createSeen(), onError };
+}
+
+type Core = ReturnType<typeof createCore>;
+
+async function closeCore({ db, waiters, bell, seen, onError }: Core): Promise<void> {
+  waiters.stop();
+  await bell.stop();
+  await seen.flush(db.sql).catch(onError);
+  await db.close();
+}
+
+function listen(
+  config: Config,
+  log: Logger,
+  { moves, seen }: Core,
+  routes: Parameters<typeof startServer>[0]["routes"],
+) {
+  const workerTokens = createTokens(config.workerTokens);
+  const apiTokens = createTokens(config.apiTokens);
+  return startServer({
+    host: config.host,
+    port: config.port,
+    tls: readTls(config),
+    routes,
+    rest: createShim({
+      moves,
+      workerTokens,
+      maxBodyBytes: config.shimMaxBodyBytes,
+      log,
+      seen: (workerId) => seen.note(workerId, null, true),
+    }),
+    restPaths: SHIM_PATHS,
+    gate: createGate({ workerTokens, apiTokens, openIntrospection: config.openIntrospection }),
+    interceptors: [observeCalls(log)],
+    maxMessageBytes: config.maxRequestBytes * TRANSPORT_ROOM,
+    log,
+  });
+}
+
+function moveSettings(config: Config) {
+  return {
+    leaseMs: config.leaseTtlMs,
+    shimLeaseMs: config.shimLeaseTtlMs,
+    backoff: { baseMs: config.backoffBaseMs, maxMs: config.backoffMaxMs, jitter: config.backoffJitter },
+    maxDeliveries: config.maxDeliveries,
+    cancelGraceMs: config.cancelGraceMs,
+    maxAnswerBytes: config.maxAnswerBytes,
+    maxPending: config.maxPending,
+  };
+}
+
+function serviceLimits(config: Config) {
+  return {
+    maxPayloadBytes: config.maxPayloadBytes,
+    maxResultBytes: config.maxResultBytes,
+    maxRequestBytes: config.maxRequestBytes,
+    maxAnswerBytes: config.maxAnswerBytes,
+    leaseMs: config.leaseTtlMs,
+    shimLeaseMs: config.shimLeaseTtlMs,
+    defaultMaxAttempts: config.defaultMaxAttempts,
+    strictTypes: config.strictTypes,
+  };
+}
+
+/** Health follows the database; one log line for each change, not one a second. */
+function watchDatabase(setServing: (serving: boolean) => void, log: Logger): (err: unknown) => void {
+  let up: boolean | undefined;
+  return (err) => {
+    const now = err === null;
+    setServing(now);
+    if (up !== now && !now) log.error({ err }, "the database does not answer; calls get UNAVAILABLE until it is back");
+    if (up === false && now) log.info("the database is back");
+    up = now;
+  };
+}
+
+function readTls(config: Config): { cert: string; key: string } | undefined {
+  if (config.tlsCertFile === undefined || config.tlsKeyFile === undefined) return undefined;
+  return { cert: readFileSync(config.tlsCertFile, "utf8"), key: readFileSync(config.tlsKeyFile, "utf8") };
+}

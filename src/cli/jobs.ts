@@ -1,0 +1,17 @@
+/** `jobs`: look at jobs, end them, start them again. */
+import type { Command } from "commander";
+import type { ExitCode } from "./exit-codes.ts";
+import { addJobsCancel } from "./jobs/cancel.ts";
+import { addJobsGet } from "./jobs/get.ts";
+import { addJobsList } from "./jobs/list.ts";
+import { addJobsRetry } from "./jobs/retry.ts";
+
+export function addJobs(program: Command, done: (code: ExitCode) => void): void {
+  const jobs = program
+    .command("jobs")
+    .description("Look at jobs, end them, start them again: list, get, cancel, retry.");
+  addJobsList(jobs);
+  addJobsGet(jobs);
+  addJobsCancel(jobs, done);
+  addJobsRetry(jobs, done);
+}

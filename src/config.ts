@@ -1,0 +1,234 @@
+/** The settings: the only place that reads the environment. One schema says what each may be; `serve --help` lists it. */
+import { resolve } from "node:path";
+import { z } from "zod";
+import { nearMisses } from "./config/near-miss.ts";
+import { brokerUrl, file, flag, postgresUrl, type Setting, TOKEN, tokens, whole } from "./config/setting.ts";
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+const MIB = 1024 * 1024;
+
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+const settings = z.object({
+  databaseUrl: postgresUrl(),
+  dataDir: z
+    .string()
+    .default(".ai-job-broker")
+    .transform((path) => resolve(path))
+    .meta({
+      setting: {
+        env: "DATA_DIR",
+        about: "the folder of the embedded Postgres and of the tokens that `dev` makes",
+        allowed: "a path",
+        fallback: ".ai-job-broker",
+      } satisfies Setting,
+    }),
+  host: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]{1,255}$/)
+    .default("127.0.0.1")
+    .meta({
+      setting: {
+        env: "HOST",
+        about: "the address to listen on; 0.0.0.0 or :: for all",
+        allowed: "an IP address or a host name",
+        fallback: "127.0.0.1",
+      } satisfies Setting,
+    }),
+  port: whole("PORT", 50051, 0, 65535, "the port to listen on; 0 picks a free one and prints it"),
+  workerTokens: tokens("INTERNAL_WORKER_TOKEN", "what workers and the REST endpoints accept; unset: they are closed"),
+  apiTokens: tokens("INTERNAL_API_TOKEN", "what JobService and AdminService accept; unset: they are closed"),
+  openIntrospection: flag("OPEN_INTROSPECTION", true, "health and reflection answer without a token"),
+  tlsCertFile: file("TLS_CERT_FILE", "PEM certificate chain; with TLS_KEY_FILE the port speaks TLS"),
+  tlsKeyFile: file("TLS_KEY_FILE", "PEM private key"),
+  logLevel: z
+    .enum(LEVELS)
+    .default("info")
+    .meta({
+      setting: {
+        env: "LOG_LEVEL",
+        about: "the least level that is logged",
+        allowed: LEVELS.join(", "),
+        fallback: "info",
+      } satisfies Setting,
+    }),
+  leaseTtlMs: whole("LEASE_TTL_MS", 120_000, 100, DAY, "how long a lease runs from its claim and each heartbeat"),
+  shimLeaseTtlMs: whole("SHIM_LEASE_TTL_MS", 120_000, 100, DAY, "the same for legacy workers, which send no heartbeat"),
+  defaultMaxAttempts: whole("DEFAULT_MAX_ATTEMPTS", 5, 1, 1000, "attempts of a job whose producer does not say"),
+  backoffBaseMs: whole("BACKOFF_BASE_MS", 2000, 0, DAY, "wait after the first failed attempt; doubles with each"),
+  backoffMaxMs: whole("BACKOFF_MAX_MS", 120_000, 0, DAY, "the longest such wait, before jitter"),
+  backoffJitter: z
+    .string()
+    .regex(/^(0(\.\d+)?|1(\.0+)?|\.\d+)$/)
+    .transform(Number)
+    .default(0)
+    .meta({
+      setting: {
+        env: "BACKOFF_JITTER",
+        about: "up to this share of the wait is added at random",
+        allowed: "a number from 0 to 1",
+        fallback: "0",
+      } satisfies Setting,
+    }),
+  maxDeliveries: whole("MAX_DELIVERIES", 20, 1, 10_000, "hand-outs without an attempt spent before a job is FAILED"),
+  cancelGraceMs: whole("CANCEL_GRACE_MS", 30_000, 0, DAY, "how long a running job may take to stop once cancelled"),
+  reclaimEveryMs: whole("RECLAIM_EVERY_MS", 1000, 10, MINUTE, "how often expired leases are looked for"),
+  pollEveryMs: whole("POLL_EVERY_MS", 1000, 10, 1000, "how often waiting claims look for jobs inserted by plain SQL"),
+  shutdownTimeoutMs: whole("SHUTDOWN_TIMEOUT_MS", 30_000, 0, 10 * MINUTE, "how long calls may finish after SIGTERM"),
+  maxPayloadBytes: whole("MAX_PAYLOAD_BYTES", MIB, 2, 64 * MIB, "the largest payload of a job"),
+  maxResultBytes: whole("MAX_RESULT_BYTES", 8 * MIB, 2, 128 * MIB, "the largest result of a job"),
+  maxRequestBytes: whole("MAX_REQUEST_BYTES", 16 * MIB, 1024, 256 * MIB, "the largest request"),
+  maxAnswerBytes: whole("MAX_ANSWER_BYTES", 3 * MIB, 1024, 64 * MIB, "JSON in one Claim answer or list page"),
+  shimMaxBodyBytes: whole(
+    "SHIM_MAX_BODY",
+    8 * MIB,
+    1024,
+    128 * MIB,
+    "the largest body on the REST endpoints, in bytes",
+  ),
+  strictTypes: flag("STRICT_TYPES", false, "refuse job types other than the six known ones"),
+  maxPending: whole("MAX_PENDING", 0, 0, 1e12, "pending jobs before Dispatch answers QUEUE_FULL; 0: no limit"),
+  databasePool: whole("DATABASE_POOL", 8, 1, 200, "connections for dispatches, claims and operators"),
+  databaseReservedPool: whole("DATABASE_RESERVED_POOL", 4, 1, 200, "connections kept for heartbeats and reports"),
+  statementTimeoutMs: whole("STATEMENT_TIMEOUT_MS", 5000, 100, 10 * MINUTE, "the longest a statement may run"),
+  lockTimeoutMs: whole("LOCK_TIMEOUT_MS", 1000, 10, 10 * MINUTE, "the longest a statement may wait for a lock"),
+  brokerUrl: brokerUrl(),
+  brokerToken: TOKEN.optional().meta({
+    setting: {
+      env: "BROKER_TOKEN",
+      about: "one of INTERNAL_API_TOKEN, for the client commands; unset: what `dev` left in DATA_DIR",
+      allowed: "1..512 visible ASCII characters without spaces",
+      secret: true,
+      client: true,
+    } satisfies Setting,
+  }),
+});
+
+type Settings = z.output<typeof settings>;
+type Key = keyof Settings;
+
+/** The settings as the program uses them: times in ms, sizes in bytes, paths absolute; frozen. */
+export type Config = Readonly<Settings>;
+
+/** What the client commands need; a wrong setting of the broker does not stop them. */
+export type ClientConfig = Pick<Config, "brokerUrl" | "brokerToken" | "dataDir">;
+
+export type Environment = Record<string, string | undefined>;
+
+const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: string }[] = [
+  {
+    keys: ["tlsCertFile", "tlsKeyFile"],
+    holds: (s) => (s.tlsCertFile === undefined) === (s.tlsKeyFile === undefined),
+    fault: "TLS_CERT_FILE and TLS_KEY_FILE go together: set both for TLS, or none",
+  },
+  {
+    keys: ["maxResultBytes", "maxRequestBytes"],
+    holds: (s) => s.maxResultBytes <= s.maxRequestBytes,
+    fault: "MAX_RESULT_BYTES must not be larger than MAX_REQUEST_BYTES, or no such result could ever arrive",
+  },
+  {
+    keys: ["maxPayloadBytes", "maxRequestBytes"],
+    holds: (s) => s.maxPayloadBytes <= s.maxRequestBytes,
+    fault: "MAX_PAYLOAD_BYTES must not be larger than MAX_REQUEST_BYTES, or no such payload could ever arrive",
+  },
+  {
+    keys: ["backoffBaseMs", "backoffMaxMs"],
+    holds: (s) => s.backoffBaseMs <= s.backoffMaxMs,
+    fault: "BACKOFF_BASE_MS must not be larger than BACKOFF_MAX_MS",
+  },
+  {
+    keys: ["lockTimeoutMs", "statementTimeoutMs"],
+    holds: (s) => s.lockTimeoutMs <= s.statementTimeoutMs,
+    fault: "LOCK_TIMEOUT_MS must not be larger than STATEMENT_TIMEOUT_MS",
+  },
+  {
+    keys: ["workerTokens", "apiTokens"],
+    holds: (s) => !s.workerTokens.some((token) => s.apiTokens.includes(token)),
+    fault: "INTERNAL_WORKER_TOKEN and INTERNAL_API_TOKEN share a token, so workers could dispatch: give each its own",
+  },
+];
+
+// A rule is also looked at when other settings are wrong, so that one message names all faults.
+const schema = RULES.reduce(
+  (rest, rule) =>
+    rest.refine(rule.holds, {
+      message: rule.fault,
+      when: ({ issues }) => !issues.some((issue) => rule.keys.includes(issue.path?.[0] as Key)),
+    }),
+  settings,
+);
+
+export { DEFAULT_BROKER_URL, type Setting } from "./config/setting.ts";
+
+/** Every setting, in the order of the help. */
+export function listSettings(): Setting[] {
+  return (Object.keys(settings.shape) as Key[]).map(settingOf);
+}
+
+function settingOf(key: Key): Setting {
+  return settings.shape[key].meta()?.["setting"] as Setting;
+}
+
+/** A start that cannot be: the message names every wrong setting, and no secret. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** This process's environment. */
+export function environment(): Environment {
+  return { ...process.env };
+}
+
+/** Reads all settings; an empty one counts as unset. Throws ConfigError, which names all faults at once. */
+export function loadConfig(env: Environment = environment()): Config {
+  const given = givenIn(env);
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) throw explain(parsed.error, given);
+  return Object.freeze(parsed.data);
+}
+
+/** Reads the settings of the client commands. Throws ConfigError, which names all faults at once. */
+export function loadClientConfig(env: Environment = environment()): ClientConfig {
+  const given = givenIn(env);
+  const parsed = settings.pick({ brokerUrl: true, brokerToken: true, dataDir: true }).safeParse(given);
+  if (!parsed.success) throw explain(parsed.error, given);
+  return Object.freeze(parsed.data);
+}
+
+/** One line for each variable that looks like a slip of a setting's name. */
+export function configWarnings(env: Environment = environment()): string[] {
+  const known = listSettings().map((setting) => setting.env);
+  const set = Object.keys(env).filter((name) => env[name] !== undefined && env[name] !== "");
+  return nearMisses(set, known).map(({ given, meant }) => `${given} is set but unknown; did you mean ${meant}?`);
+}
+
+function givenIn(env: Environment): Partial<Record<Key, string>> {
+  const given: Partial<Record<Key, string>> = {};
+  for (const key of Object.keys(settings.shape) as Key[]) {
+    const value = env[settingOf(key).env]?.trim();
+    if (value) given[key] = value;
+  }
+  return given;
+}
+
+function explain(error: z.ZodError, given: Partial<Record<Key, string>>): ConfigError {
+  const lines = new Set(
+    error.issues.map((issue) => {
+      const key = issue.path[0] as Key | undefined;
+      if (key === undefined) return issue.message;
+      const { env, allowed, fallback, secret } = settingOf(key);
+      const what = secret ? "the value (not shown)" : shown(given[key] ?? "");
+      return `${env}: ${what} will not do; give ${allowed}${fallback ? ` (default ${fallback})` : ""}`;
+    }),
+  );
+  const count = lines.size === 1 ? "a setting is" : `${lines.size} settings are`;
+  return new ConfigError(`${count} wrong:\n${[...lines].map((line) => `  ${line}`).join("\n")}`);
+}
+
+/** A value as a message may hold it: short, on one line, without a URL's password. */
+function shown(value: string): string {
+  const looksLikeUrl = value.includes("://") || value.includes("@") || /pass/i.test(value);
+  if (looksLikeUrl) return "the value (not shown, it may hold a password)";
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+}

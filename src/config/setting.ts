@@ -1,0 +1,106 @@
+/** What one setting is: its name in the environment, the values it takes, and the words for both. */
+import { accessSync, constants } from "node:fs";
+import { resolve } from "node:path";
+import { z } from "zod";
+
+/** What a person is told about a setting. */
+export interface Setting {
+  /** The name in the environment. */
+  env: string;
+  about: string;
+  /** Which values it takes, in words. */
+  allowed: string;
+  /** The default in words; undefined where the setting may stay unset. */
+  fallback?: string | undefined;
+  /** Its value is never shown. */
+  secret?: boolean;
+  /** Read by the client commands, not by the broker. */
+  client?: boolean;
+}
+
+/** A whole number of at most 15 digits, so that no value loses its last digits. */
+export function whole(env: string, fallback: number, min: number, max: number, about: string) {
+  const setting: Setting = { env, about, allowed: `a whole number from ${min} to ${max}`, fallback: String(fallback) };
+  const digits = z.string().regex(/^\d{1,15}$/);
+  return digits.transform(Number).pipe(z.number().min(min).max(max)).default(fallback).meta({ setting });
+}
+
+/** A switch. */
+export function flag(env: string, fallback: boolean, about: string) {
+  const setting: Setting = { env, about, allowed: "true or false", fallback: String(fallback) };
+  const words = z.stringbool({ truthy: ["true", "1", "yes", "on"], falsy: ["false", "0", "no", "off"] });
+  return words.default(fallback).meta({ setting });
+}
+
+/** Several secrets at once, so that they can be rotated. */
+export function tokens(env: string, about: string) {
+  const allowed = "tokens of 1..512 visible ASCII characters without spaces, separated by commas";
+  const setting: Setting = { env, about, allowed, secret: true };
+  return z.string().transform(splitList).pipe(z.array(TOKEN)).default([]).meta({ setting });
+}
+
+/** A secret that a header can carry. */
+export const TOKEN = z.string().regex(/^[!-~]{1,512}$/);
+
+function splitList(text: string): string[] {
+  return [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
+}
+
+/** A file that can be read now. */
+export function file(env: string, about: string) {
+  const setting: Setting = { env, about, allowed: "the path of a file that this process can read" };
+  return z
+    .string()
+    .transform((path) => resolve(path))
+    .refine(isReadable)
+    .optional()
+    .meta({ setting });
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** DATABASE_URL. */
+export function postgresUrl() {
+  const about = "the database; unset: an embedded Postgres under DATA_DIR";
+  const setting: Setting = { env: "DATABASE_URL", about, allowed: "postgres://user:password@host:5432/database" };
+  return z
+    .string()
+    .regex(/^postgres(ql)?:\/\/\S*$/)
+    .refine(isPostgresUrl)
+    .optional()
+    .meta({ setting });
+}
+
+function isPostgresUrl(url: string): boolean {
+  // Several hosts (a:5432,b:5432) are good for the driver but not for URL, so only the first is looked at.
+  return URL.canParse(url.replace(/,[^/?]*(?=[/?]|$)/, ""));
+}
+
+/** BROKER_URL. It holds no password, since it is printed. */
+export function brokerUrl() {
+  const about = "the broker that the client commands call; unset: what `dev` left in DATA_DIR, else the default";
+  const setting: Setting = {
+    env: "BROKER_URL",
+    about,
+    allowed: "http://HOST:PORT or https://HOST:PORT",
+    fallback: DEFAULT_BROKER_URL,
+    client: true,
+  };
+  return z.string().refine(isHttpOrigin).optional().meta({ setting });
+}
+
+/** Where the client commands look when nothing says otherwise. */
+export const DEFAULT_BROKER_URL = "http://127.0.0.1:50051";
+
+function isHttpOrigin(text: string): boolean {
+  if (!/^https?:\/\/[^\s/]/i.test(text) || !URL.canParse(text)) return false;
+  const url = new URL(text);
+  return url.username === "" && url.password === "" && url.search === "" && url.hash === "";
+}
