@@ -7,7 +7,7 @@ export interface Coalescer<I, O> {
 
 /**
  * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it). An idle coalescer adds
- * no delay. `run` must answer in the order of its items.
+ * no delay. A batch that fails is run again, each call by itself. `run` must answer in the order of its items.
  */
 export function createCoalescer<I, O>(run: (items: I[]) => Promise<O[]>, maxItems: number): Coalescer<I, O> {
   type Call = { items: I[]; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
@@ -25,21 +25,25 @@ export function createCoalescer<I, O>(run: (items: I[]) => Promise<O[]>, maxItem
     return batch;
   }
 
+  async function settle(batch: Call[]): Promise<void> {
+    try {
+      const answers = await run(batch.flatMap((call) => call.items));
+      let from = 0;
+      for (const call of batch) {
+        call.resolve(answers.slice(from, from + call.items.length));
+        from += call.items.length;
+      }
+    } catch (err) {
+      const [only, ...others] = batch;
+      if (others.length === 0) return only?.reject(err);
+      // One row that somebody keeps locked must not cost every worker its heartbeat: each call by itself.
+      await Promise.all(batch.map((call) => settle([call])));
+    }
+  }
+
   async function drain(): Promise<void> {
     running = true;
-    while (queue.length > 0) {
-      const batch = next();
-      try {
-        const answers = await run(batch.flatMap((call) => call.items));
-        let from = 0;
-        for (const call of batch) {
-          call.resolve(answers.slice(from, from + call.items.length));
-          from += call.items.length;
-        }
-      } catch (err) {
-        for (const call of batch) call.reject(err);
-      }
-    }
+    while (queue.length > 0) await settle(next());
     running = false;
   }
 

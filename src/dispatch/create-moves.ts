@@ -5,6 +5,7 @@ import { cancel } from "../store/cancel.ts";
 import type { Database } from "../store/db.ts";
 import { dispatch } from "../store/dispatch.ts";
 import { heartbeat } from "../store/heartbeat.ts";
+import { jobStatus } from "../store/job-status.ts";
 import { legacyReport } from "../store/legacy-report.ts";
 import { countPending } from "../store/pending.ts";
 import { reclaim } from "../store/reclaim.ts";
@@ -58,7 +59,7 @@ function wake({ waiters, bell }: MovesOptions, changes: Change[]): void {
   if (ready.length > 0) bell.ring();
 }
 
-function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry"> {
+function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry" | "resumed"> {
   const { db, waiters, bell, log } = options;
   const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
 
@@ -96,10 +97,15 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
       wake(options, retried);
       return retried;
     },
+    resumed() {
+      // How many of its jobs are due is not known here, so the queue is looked at.
+      waiters.lookNow();
+      bell.ring();
+    },
   };
 }
 
-function workerMoves(options: MovesOptions): Omit<BrokerMoves, "dispatch" | "cancel" | "retry"> {
+function workerMoves(options: MovesOptions): Omit<BrokerMoves, "dispatch" | "cancel" | "retry" | "resumed"> {
   const { db, waiters, log } = options;
   const beats = createCoalescer<Beat, Renewal>(
     (items) => runStatement(() => heartbeat(db.reserved, items, options.leaseMs)),
@@ -144,5 +150,6 @@ function workerMoves(options: MovesOptions): Omit<BrokerMoves, "dispatch" | "can
       if (settled.to === "PENDING") waiters.lookNow();
       return settled.verdict;
     },
+    legacyStatus: (jobId) => runStatement(() => jobStatus(db.reserved, jobId)),
   };
 }

@@ -1,4 +1,5 @@
 /** Every move of a job as the edges call it: the store's statement, with its wake-up and its log line around it. */
+import type { Status } from "../job/status.ts";
 import type * as rows from "../store/rows.ts";
 
 export interface ClaimCall {
@@ -21,7 +22,11 @@ export interface Moves {
   release(workerId: string, leases: rows.LeaseRef[], reason: string): Promise<rows.Released[]>;
   cancel(jobIds: string[], reason: string): Promise<rows.Cancelled[]>;
   retry(jobIds: string[]): Promise<rows.Retried[]>;
+  /** A type may be handed out again: its jobs are there at once for who waits, here and on the other brokers. */
+  resumed(): void;
   /** A legacy worker's poll: reclaims what has expired, then claims one job of any type. */
   legacyNext(workerId: string): Promise<rows.Lease | null>;
   legacyReport(report: rows.LegacyReport): Promise<rows.LegacyVerdict>;
+  /** For a legacy report that cannot be stored: changes nothing; null when there is no such job. */
+  legacyStatus(jobId: string): Promise<Status | null>;
 }

@@ -27,7 +27,7 @@ export function createSeen(): Seen {
       try {
         await recordSeen(sql, [...batch.values()]);
       } catch (err) {
-        noted = new Map([...batch, ...noted]);
+        noted = new Map([...batch, ...noted].slice(0, MOST));
         throw err;
       }
     },

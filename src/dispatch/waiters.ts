@@ -28,6 +28,9 @@ interface Seat {
   missed: Set<string>;
 }
 
+/** Until the first look when nobody waited before: nobody knows then what falls due next, nor heard who rang. */
+const FIRST_LOOK_MS = 20;
+
 export class Waiters {
   readonly #options: WaitersOptions;
   readonly #seats = new Set<Seat>();
@@ -103,7 +106,7 @@ export class Waiters {
       resolve(woken);
     };
     this.#parked.add(seat);
-    if (this.#timer === undefined && !this.#looking) this.#schedule(this.#options.pollMs);
+    if (this.#timer === undefined && !this.#looking) this.#schedule(FIRST_LOOK_MS);
     return promise;
   }
 

@@ -3,8 +3,9 @@
  *
  * The cost does not depend on the backlog. `lane` hops over the distinct (job_type, priority) of ai_ready, `head` looks
  * at no more than `limit` rows of each to learn how many each lane owes, `locked` locks just those, passing over what
- * another claim holds (postgres.md 1, 2, 16).
+ * another claim holds (postgres.md 1, 2, 16). Where all that is owed cannot be had, a wide round looks at every lane.
  */
+import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
 import { among, jobOf } from "./lookups.ts";
 import type { Lease, Reclaimed } from "./rows.ts";
@@ -15,7 +16,7 @@ export interface ClaimOptions {
   types: string[];
   limit: number;
   leaseMs: number;
-  /** Payload bytes in the answer at most; the first job comes whatever its size. */
+  /** Bytes in the answer at most, payloads and about 2 KiB a job beside; the first job comes whatever its size. */
   maxBytes: number;
   /** Random text; each lease's token is made from it. */
   token: string;
@@ -29,46 +30,39 @@ export interface Claimed {
   ended: Reclaimed[];
 }
 
-/** Claims up to `limit` due jobs of types that are not paused. */
+/** Claims up to `limit` due jobs of types that are not paused; fewer only if there are few, or others hold some. */
 export async function claim(sql: Sql, options: ClaimOptions): Promise<Claimed> {
   const claimed: Claimed = { leases: [], ended: [] };
-  let bytes = 0;
-  // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3).
+  // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3). Nor does
+  // one whose rows are all held by others: one wide round then looks behind them, in every lane.
   for (let round = 0; ; round++) {
     const rows = await claimStatement(sql, {
       ...options,
-      limit: options.limit - claimed.leases.length,
-      maxBytes: options.maxBytes - bytes,
       token: round === 0 ? options.token : `${options.token}.${round}`,
+      look: round === 0 ? null : Math.min(MOST_LOOKED_AT, options.limit * 2 ** round),
     });
-    let ended = 0;
+    const before = claimed.ended.length;
     for (const row of rows) {
-      if (row.status === "RUNNING") {
-        claimed.leases.push(toLease(row, options.leaseMs));
-        bytes += row.bytes;
-      } else {
-        ended++;
-        claimed.ended.push({
-          jobId: row.job_id,
-          type: row.job_type,
-          attempt: row.attempt_count,
-          to: row.status,
-          durationMs: null,
-          workerId: null,
-        });
-      }
+      if (row.status === "RUNNING") claimed.leases.push(toLease(row, options.leaseMs));
+      else if (row.status !== null) claimed.ended.push(toEnded(row, row.status));
     }
-    const full = claimed.leases.length >= options.limit || (bytes > 0 && bytes >= options.maxBytes);
-    if (ended === 0 || full) return claimed;
+    const held = rows.some((row) => row.status === null);
+    if (claimed.leases.length > 0 || (claimed.ended.length === before && !(held && round === 0))) return claimed;
   }
 }
+
+/** What a job's ids, names and times may add to its payload in an answer: all at their limits, in 3-byte characters. */
+const FACTS_BYTES = 2_048;
+
+/** Rows of one lane that a wide round looks at. */
+const MOST_LOOKED_AT = 500;
 
 /** The leases of an earlier Claim with this request_id that are still held. */
 export async function replayClaim(sql: Sql, workerId: string, requestId: string, leaseMs: number): Promise<Lease[]> {
   const rows = await sql<LeaseRow[]>`
     SELECT j.job_id, j.job_type, j.payload::text AS payload, j.tenant_id, j.source_domain, j.source_id, j.priority,
       j.max_attempts, j.next_run_at, j.idempotency_key, j.traceparent, j.created_at, j.status, j.lease_token,
-      j.attempt_count, j.lease_expires_at, j.locked_by, 0 AS bytes
+      j.attempt_count, j.lease_expires_at, j.locked_by
     FROM ai_lease l JOIN ai_job j ON j.id = l.id AND j.status = 'RUNNING' AND j.lease_token IS NOT NULL
     WHERE l.worker_id = ${workerId} AND l.request_id = ${requestId}
     ORDER BY j.priority, j.next_run_at, j.id`;
@@ -88,12 +82,12 @@ interface LeaseRow {
   idempotency_key: string | null;
   traceparent: string | null;
   created_at: Date;
-  status: "RUNNING" | "FAILED" | "CANCELLED";
+  /** Null, as all the rest: rows are due, and others hold them all. */
+  status: "RUNNING" | "FAILED" | "CANCELLED" | null;
   lease_token: string;
   attempt_count: number;
   lease_expires_at: Date;
   locked_by: string;
-  bytes: number;
 }
 
 function toLease(row: LeaseRow, leaseMs: number): Lease {
@@ -118,8 +112,16 @@ function toLease(row: LeaseRow, leaseMs: number): Lease {
   };
 }
 
-/** The one statement of a claim; exported so that its plan can be tested. */
-export function claimStatement(sql: Sql, options: ClaimOptions) {
+function toEnded(row: LeaseRow, to: Status): Reclaimed {
+  const { job_id: jobId, job_type: type, attempt_count: attempt } = row;
+  return { jobId, type, attempt, to, durationMs: null, workerId: null };
+}
+
+/**
+ * The one statement of a claim; exported so that its plan can be tested. `look` null: each lane is asked for what it
+ * owes; else it is a wide round, which locks up to so many rows of every lane and takes the first that it may.
+ */
+export function claimStatement(sql: Sql, options: ClaimOptions & { look?: number | null }) {
   return sql<LeaseRow[]>`
     WITH RECURSIVE ${options.types.length === 0 ? anyLanes(sql) : lanesOf(sql, options.types)}, ${rest(sql, options)}`;
 }
@@ -148,19 +150,21 @@ function lanesOf(sql: Sql, types: string[]) {
     )`;
 }
 
-function rest(sql: Sql, o: ClaimOptions) {
+function rest(sql: Sql, o: ClaimOptions & { look?: number | null }) {
+  const wide = o.look != null;
   return sql`
     lane AS MATERIALIZED (
       SELECT w.* FROM walk w WHERE NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = w.job_type)
     ), head AS MATERIALIZED (
       SELECT job_type, priority, count(*) AS take FROM (
-        SELECT r.*, sum(r.bytes) OVER (ORDER BY r.priority, r.run_at, r.id) - r.bytes AS before
+        SELECT r.*, sum(r.bytes + ${FACTS_BYTES}) OVER (ORDER BY r.priority, r.run_at, r.id) AS total,
+          row_number() OVER (ORDER BY r.priority, r.run_at, r.id) AS nth
         FROM lane l CROSS JOIN LATERAL (
           SELECT * FROM ai_ready r
           WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now()
-          ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT ${o.limit}) r
-        ORDER BY r.priority, r.run_at, r.id LIMIT ${o.limit}) h
-      WHERE before = 0 OR before + bytes <= ${o.maxBytes}
+          ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT ${o.look ?? o.limit}) r
+        ORDER BY r.priority, r.run_at, r.id LIMIT ${wide ? null : o.limit}) h
+      WHERE nth = 1 OR total <= ${wide ? Number.MAX_SAFE_INTEGER : o.maxBytes}
       GROUP BY job_type, priority
     ), locked AS MATERIALIZED (
       SELECT x.* FROM head h CROSS JOIN LATERAL (
@@ -173,12 +177,16 @@ function rest(sql: Sql, o: ClaimOptions) {
         FOR UPDATE OF r, j SKIP LOCKED) x
     ), taken AS MATERIALIZED (
       SELECT * FROM (
-        SELECT *, sum(bytes) OVER (ORDER BY priority, run_at, id) - bytes AS before FROM locked) s
-      WHERE before = 0 OR before + bytes <= ${o.maxBytes}
+        SELECT *, count(*) FILTER (WHERE ends_as IS NULL) OVER so_far AS nth,
+          sum(bytes + ${FACTS_BYTES}) FILTER (WHERE ends_as IS NULL) OVER so_far AS bytes_so_far
+        FROM locked WINDOW so_far AS (ORDER BY priority, run_at, id)) s
+      WHERE ends_as IS NOT NULL OR (nth <= ${o.limit} AND (nth = 1 OR bytes_so_far <= ${o.maxBytes}))
     ), gone AS (
       DELETE FROM ai_ready WHERE ctid = ANY (ARRAY(SELECT place FROM taken))
     ), run AS (
       UPDATE ai_job j SET status = 'RUNNING', attempt_count = j.attempt_count + 1, deliveries = j.deliveries + 1,
+        -- As Django's claim leaves it.
+        max_attempts = coalesce(nullif(j.max_attempts, 0), 5),
         locked_by = ${o.workerId}, locked_at = now(), last_heartbeat_at = now(), updated_at = now(),
         lease_expires_at = now() + ${o.leaseMs}::float8 * interval '1 millisecond',
         lease_token = ${o.token}::text || '.' || j.id, settled_token = NULL, settled_as = NULL,
@@ -202,6 +210,7 @@ function rest(sql: Sql, o: ClaimOptions) {
     )
     SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
       next_run_at, idempotency_key, traceparent, created_at, status, lease_token, attempt_count, lease_expires_at,
-      locked_by, bytes
-    FROM (SELECT * FROM run UNION ALL SELECT * FROM ended) m ORDER BY priority, run_at, id`;
+      locked_by
+    FROM (SELECT) always LEFT JOIN (SELECT * FROM run UNION ALL SELECT * FROM ended) m ON true
+    WHERE job_id IS NOT NULL OR EXISTS (SELECT FROM head) ORDER BY priority, run_at, id`;
 }

@@ -10,6 +10,8 @@ export interface ServerHealth {
   fsync: boolean;
   autovacuum: boolean;
   inRecovery: boolean;
+  /** Whether a transaction may not write: on a standby, and where default_transaction_read_only is on. */
+  readOnly: boolean;
   maxConnections: number;
   usedConnections: number;
   /** The database's clock, in ms since 1970. */
@@ -23,6 +25,7 @@ export async function serverHealth(sql: Sql): Promise<ServerHealth> {
       current_setting('server_version_num')::int AS version_number,
       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync')::bool AS fsync,
       current_setting('autovacuum')::bool AS autovacuum, pg_is_in_recovery() AS in_recovery,
+      current_setting('transaction_read_only')::bool AS read_only,
       current_setting('max_connections')::int AS max_connections,
       (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections,
       extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms`;
@@ -34,6 +37,7 @@ export async function serverHealth(sql: Sql): Promise<ServerHealth> {
     fsync: row["fsync"],
     autovacuum: row["autovacuum"],
     inRecovery: row["in_recovery"],
+    readOnly: row["read_only"],
     maxConnections: row["max_connections"],
     usedConnections: row["used_connections"],
     nowMs: row["now_ms"],
@@ -84,4 +88,10 @@ export async function idleSlots(sql: Sql): Promise<string[]> {
     SELECT slot_name FROM pg_replication_slots WHERE NOT active AND (xmin IS NOT NULL OR restart_lsn IS NOT NULL)
     ORDER BY 1`;
   return rows.map((row) => String(row["slot_name"]));
+}
+
+/** The job_id behind each ai_job.id that has one. */
+export async function jobIdsOf(sql: Sql, ids: number[]): Promise<Map<number, string>> {
+  const rows = await sql`SELECT id, job_id FROM ai_job WHERE id = ANY(${ids.map(String)}::text[]::bigint[])`;
+  return new Map(rows.map((row) => [Number(row["id"]), String(row["job_id"])]));
 }

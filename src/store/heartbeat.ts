@@ -4,7 +4,7 @@ import { among, lockedJobs } from "./lookups.ts";
 import type { Beat, Renewal } from "./rows.ts";
 
 /**
- * Extends each lease to now + leaseMs if its token is current, whatever the clock says: only a reclaim ends a lease.
+ * Extends each lease to now + leaseMs, and never shortens it, if its token is current, whatever the clock says: only a reclaim ends a lease.
  * Answers in the order of `beats`.
  */
 export async function heartbeat(sql: Sql, beats: Beat[], leaseMs: number): Promise<Renewal[]> {
@@ -18,7 +18,8 @@ export async function heartbeat(sql: Sql, beats: Beat[], leaseMs: number): Promi
       SELECT id, lease_token FROM (${lockedJobs(sql, "input")}) j WHERE j.status = 'RUNNING'
     ), beat AS (
       UPDATE ai_job j SET last_heartbeat_at = now(), updated_at = now(), move = j.move + 1,
-        lease_expires_at = now() + ${leaseMs}::float8 * interval '1 millisecond',
+        -- A statement that waited has an older now() than one that came after it: what was promised stays.
+        lease_expires_at = greatest(j.lease_expires_at, now() + ${leaseMs}::float8 * interval '1 millisecond'),
         progress_percent = coalesce(i.percent, j.progress_percent), progress_note = coalesce(i.note, j.progress_note)
       FROM held h, input i WHERE j.id = h.id AND i.job_id = j.job_id AND i.token = h.lease_token
         AND ${among(sql, "j.id", "held")}

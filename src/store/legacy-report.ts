@@ -2,7 +2,8 @@
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { among, unready } from "./lookups.ts";
+import { among, movedSince, unready } from "./lookups.ts";
+import { untilSeen } from "./overtaken.ts";
 import { backoffMs } from "./report.ts";
 import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
 
@@ -11,23 +12,31 @@ import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
  * counts only from the current holder. A requested cancel wins over both. The rows are left as Django leaves them.
  */
 export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Backoff): Promise<LegacyReported> {
-  const [row] = await sql<
-    {
-      verdict: LegacyVerdict;
-      job_type: string | null;
-      attempt: number | null;
-      to: Status | null;
-      duration_ms: number | null;
-    }[]
-  >`
+  const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff));
+  return row === undefined
+    ? { verdict: "not_found", type: null, attempt: null, to: null, durationMs: null }
+    : { verdict: row.verdict, type: row.job_type, attempt: row.attempt, to: row.to, durationMs: row.duration_ms };
+}
+
+interface ReportRow {
+  verdict: LegacyVerdict;
+  job_type: string | null;
+  attempt: number | null;
+  to: Status | null;
+  duration_ms: number | null;
+  moved: boolean;
+}
+
+function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
+  return sql<ReportRow[]>`
     WITH job AS MATERIALIZED (
-      SELECT *, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
+      SELECT *, ${movedSince(sql)} AS moved, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
           WHEN ${report.status} = 'FAILED' AND (status <> 'RUNNING' OR locked_by IS DISTINCT FROM ${report.workerId})
             THEN NULL
           WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'
           WHEN ${report.status} = 'DONE' THEN 'DONE'
           WHEN attempt_count < coalesce(nullif(max_attempts, 0), 5) THEN 'PENDING' ELSE 'FAILED' END AS next
-      FROM ai_job WHERE job_id = ${report.jobId} FOR NO KEY UPDATE
+      FROM (SELECT *, xmin AS version FROM ai_job WHERE job_id = ${report.jobId} FOR NO KEY UPDATE) j
     ), settled AS (
       UPDATE ai_job j SET status = o.next,
         error_message = CASE o.next WHEN 'CANCELLED' THEN j.error_message WHEN 'DONE' THEN '' ELSE ${report.error} END,
@@ -42,7 +51,7 @@ export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Back
         settled_token = CASE o.next WHEN 'CANCELLED' THEN j.lease_token END,
         settled_as = CASE o.next WHEN 'CANCELLED' THEN 'CANCELLED' END,
         lease_token = NULL, returns = 0, updated_at = now(), move = j.move + 1
-      FROM job o WHERE j.id = o.id AND o.next IS NOT NULL AND ${among(sql, "j.id", "job")}
+      FROM job o WHERE j.id = o.id AND NOT o.moved AND o.next IS NOT NULL AND ${among(sql, "j.id", "job")}
       RETURNING j.id, j.job_type, j.priority, j.next_run_at, j.status, o.status AS was, o.next_run_at AS was_run_at,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), gone AS (
@@ -60,9 +69,7 @@ export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Back
     SELECT CASE WHEN s.id IS NULL OR s.status = 'CANCELLED' THEN 'duplicate_ignored' WHEN s.status = 'DONE' THEN 'done'
         ELSE 'failed_recorded' END AS verdict, s.job_type,
       CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,
-      CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - j.locked_at)::float8 * 1000 END AS duration_ms
+      CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - j.locked_at)::float8 * 1000 END AS duration_ms,
+      j.moved
     FROM job j LEFT JOIN settled s ON s.id = j.id`;
-  return row === undefined
-    ? { verdict: "not_found", type: null, attempt: null, to: null, durationMs: null }
-    : { verdict: row.verdict, type: row.job_type, attempt: row.attempt, to: row.to, durationMs: row.duration_ms };
 }

@@ -14,10 +14,18 @@ export function jobOf(sql: Sql, id: "r.id" | "l.id", status: "PENDING" | "RUNNIN
  * The rows of ai_job whose job_id stands in a CTE, each once, locked as they are read: always in the order of job_id,
  * so that two batches cannot deadlock. What is selected is read after the lock, so nothing of it is stale.
  */
-export function lockedJobs(sql: Sql, input: string, where = "true") {
+export function lockedJobs(sql: Sql, input: string) {
   return sql.unsafe(`SELECT j.* FROM (SELECT DISTINCT job_id FROM ${input} ORDER BY job_id) named
-    CROSS JOIN LATERAL (SELECT * FROM ai_job WHERE job_id = named.job_id OFFSET 0) j
-    WHERE ${where} FOR NO KEY UPDATE OF j`);
+    CROSS JOIN LATERAL (SELECT *, xmin AS version FROM ai_job WHERE job_id = named.job_id OFFSET 0) j
+    FOR NO KEY UPDATE OF j`);
+}
+
+/**
+ * For a locked job `j` with its version: whether another has moved it since this statement began (overtaken.ts). The
+ * inner look goes by the statement's snapshot, the locked row is the newest.
+ */
+export function movedSince(sql: Sql) {
+  return sql.unsafe("(SELECT s.xmin FROM ai_job s WHERE s.id = j.id) IS DISTINCT FROM j.version");
 }
 
 /** Restricts `column` to the ids of a CTE of this statement: a bound that holds for any join the planner picks. */

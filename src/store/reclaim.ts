@@ -23,9 +23,10 @@ export async function reclaim(sql: Sql, limit: number): Promise<Reclaimed[]> {
       SELECT l.id, j.locked_by, j.locked_at, j.lease_token,
         CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
           WHEN j.attempt_count >= coalesce(nullif(j.max_attempts, 0), 5) THEN 'FAILED' ELSE 'PENDING' END AS next
-      FROM ai_lease l CROSS JOIN LATERAL (${jobOf(sql, "l.id", "RUNNING")}) j
-      WHERE (l.expires_at < now() OR l.cancel_at < now())
-      ORDER BY l.expires_at, l.id LIMIT ${limit}
+      -- Sorted before the jobs are looked up: a sort above would lock the jobs of all expired leases.
+      FROM (SELECT id FROM ai_lease WHERE expires_at < now() OR cancel_at < now() ORDER BY expires_at, id) l
+      CROSS JOIN LATERAL (${jobOf(sql, "l.id", "RUNNING")}) j
+      LIMIT ${limit}
       FOR UPDATE OF l, j SKIP LOCKED
     ), back AS (
       UPDATE ai_job j SET status = e.next,

@@ -17,7 +17,15 @@ export async function foldRepeats(sql: Sql, jobs: NewJob[]): Promise<Folded> {
   const folded: Folded = { fresh: [], repeatOf: new Map() };
   jobs.forEach((job, i) => {
     const key = job.idempotencyKey === null ? null : JSON.stringify([job.tenantId ?? "", job.idempotencyKey]);
-    const first = firstById.get(job.id) ?? (key === null ? undefined : firstByKey.get(key));
+    const byId = firstById.get(job.id);
+    const byKey = key === null ? undefined : firstByKey.get(key);
+    if (byId !== undefined && byKey !== undefined && byId !== byKey) {
+      throw refusal(
+        `jobs[${i}].idempotency_key`,
+        `belongs to jobs[${byKey}] of this request, and the id to jobs[${byId}]`,
+      );
+    }
+    const first = byId ?? byKey;
     if (first === undefined) folded.fresh.push(i);
     else folded.repeatOf.set(i, first);
     if (!firstById.has(job.id)) firstById.set(job.id, first ?? i);
@@ -37,12 +45,12 @@ async function refuseOtherBodies(sql: Sql, jobs: NewJob[], repeatOf: Map<number,
   pairs.forEach(({ i, one, other }, at) => {
     if (rows[at]?.same && facts(one) === facts(other)) return;
     const field = `jobs[${i}].${one.id === other.id ? "id" : "idempotency_key"}`;
-    throw new BrokerError(
-      "IDEMPOTENCY_KEY_REUSED",
-      `${field}: stands twice in this request with different bodies; nothing was dispatched`,
-      { field },
-    );
+    throw refusal(field, "stands twice in this request with different bodies");
   });
+}
+
+function refusal(field: string, what: string): BrokerError {
+  return new BrokerError("IDEMPOTENCY_KEY_REUSED", `${field}: ${what}; nothing was dispatched`, { field });
 }
 
 function facts(job: NewJob): string {

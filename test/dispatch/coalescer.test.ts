@@ -61,3 +61,25 @@ test("a statement that fails fails its own calls, and the next ones go on", asyn
   expect(await second).toEqual([2]);
   expect(await coalescer.add([3])).toEqual([3]);
 });
+
+test("a call that cannot succeed takes none of its batch along", async () => {
+  const { run, batches, ends } = gated();
+  const coalescer = createCoalescer(async (items: number[]) => {
+    const answers = await run(items);
+    if (items.includes(13)) throw new Error("locked");
+    return answers;
+  }, 100);
+  const calls = [[1], [2, 3], [13], [4]].map((items) => coalescer.add(items));
+  const outcome = Promise.allSettled(calls);
+  for (let i = 0; i < 5; i++) {
+    ends[i]?.resolve();
+    await settled();
+  }
+  expect((await outcome).map((o) => (o.status === "fulfilled" ? o.value : String(o.reason)))).toEqual([
+    [10],
+    [20, 30],
+    "Error: locked",
+    [40],
+  ]);
+  expect(batches).toEqual([[1], [2, 3, 13, 4], [2, 3], [13], [4]]);
+});

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import type { ClaimCall } from "../../src/dispatch/moves.ts";
+import { pauseType, resumeType } from "../../src/store/type-pause.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import {
   done,
@@ -63,6 +64,26 @@ test("a job that waits for its run_at wakes the claim when it is due, long befor
   await until("the claim waits", () => broker.waiters.waiting === 1);
   await broker.moves.dispatch([newJob({ id: "later", runAt: new Date(Date.now() + 150) })]);
   expect((await claim).map((l) => l.jobId)).toEqual(["later"]);
+});
+
+test("a resumed type wakes who waits for it, on every broker, long before the next poll", async ({ db, url }) => {
+  const other = openTestDatabase(url);
+  try {
+    await using here = startMoves(db);
+    await using there = startMoves(other);
+    await there.listening;
+    for (const [at, broker] of [here, there].entries()) {
+      await pauseType(db, "ocr", "");
+      await here.moves.dispatch([newJob({ id: `held-${at}`, type: "ocr" })]);
+      const claim = broker.moves.claim(call({ waitMs: 30_000, types: ["ocr"] }), NEVER);
+      await until("the claim waits", () => broker.waiters.waiting === 1);
+      await resumeType(db, "ocr");
+      here.moves.resumed();
+      expect((await claim).map((l) => l.jobId)).toEqual([`held-${at}`]);
+    }
+  } finally {
+    await other.close();
+  }
 });
 
 test("what goes back to the queue wakes who waits: a release, a reclaim, a retry by hand", async ({ db }) => {

@@ -105,6 +105,17 @@ test("the next look comes as soon as the next run_at", async () => {
   await expect(wait).resolves.toBe(true);
 });
 
+test("who begins to wait learns at once when the next job is due, however long ago it was stored", async () => {
+  const { waiters, limits } = setUp([
+    [{ type: "ocr", count: 0, nextInMs: 100 }],
+    [{ type: "ocr", count: 1, nextInMs: null }],
+  ]);
+  const wait = waiters.join(["ocr"]).woken(30_000, NEVER);
+  await vi.advanceTimersByTimeAsync(150);
+  await expect(wait).resolves.toBe(true);
+  expect(limits).toEqual([1, 1]);
+});
+
 test("nobody waits, nothing is looked at", async () => {
   const { waiters, limits } = setUp();
   const ticket = waiters.join([]);

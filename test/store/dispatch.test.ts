@@ -105,6 +105,13 @@ test("an id and a key that belong to two different jobs are refused", async ({ d
   await expect(send(db, newJob({ id: "one", idempotencyKey: "k" }))).rejects.toMatchObject({
     reason: "IDEMPOTENCY_KEY_REUSED",
   });
+  const inOneBatch = [
+    newJob({ id: "three" }),
+    newJob({ id: "four", idempotencyKey: "l" }),
+    newJob({ id: "three", idempotencyKey: "l" }),
+  ];
+  await expect(send(db, ...inOneBatch)).rejects.toMatchObject({ field: "jobs[2].idempotency_key" });
+  expect(await countJobs(db)).toBe(2);
 });
 
 test("a batch may hold a job twice; a twin with another body refuses it", async ({ db }) => {

@@ -1,17 +1,36 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, vi } from "vitest";
-import { ask, isRunning, postmasterOf, test } from "../support/embedded.ts";
+import { describe, expect, inject, vi } from "vitest";
+import { ask, test as base, isRunning, postmasterOf } from "../support/embedded.ts";
 import { until } from "../support/until.ts";
 
-// Each of these makes a database cluster, which takes its time when the machine is busy.
+// Each of these starts clusters, which takes its time when the machine is busy.
 vi.setConfig({ testTimeout: 60_000 });
+
+/** One cluster for the file, made by its first test; each test finds it stopped, whole, and without its table `kept`. */
+const test = base.extend<{ cluster: string; dataDir: string }>({
+  cluster: [
+    async ({}, use) => {
+      const folder = await mkdtemp(join(inject("runFolder"), "cluster-"));
+      await use(folder);
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+    { scope: "file" },
+  ],
+  dataDir: async ({ cluster }, use) => {
+    const dataDir = join(cluster, "data");
+    await use(dataDir);
+    await until("no Postgres is left", async () => !(await isRunning(dataDir)));
+  },
+});
+
+const KEPT = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1 AS one";
 
 describe("an embedded Postgres alone", () => {
   test("keeps its data over a stop and a start", async ({ start, connect, dataDir }) => {
     const first = await start();
     expect(first).toMatchObject({ attached: false, version: expect.stringMatching(/^18\./) });
-    await connect(first.url)`CREATE TABLE kept AS SELECT 1 AS one`;
+    await connect(first.url).unsafe(KEPT);
     await first.stop();
     expect(await isRunning(dataDir)).toBe(false);
     const second = await start();
@@ -41,7 +60,7 @@ describe("an embedded Postgres alone", () => {
     const lines: string[] = [];
     const postgres = await start({ durable: true, log: (line) => lines.push(line) });
     const sql = connect(postgres.url);
-    await sql`CREATE TABLE kept AS SELECT 1 AS one`;
+    await sql.unsafe(KEPT);
     const killed = await postmasterOf(dataDir);
     process.kill(killed, "SIGKILL");
     await until("the return is logged", () => lines.some((line) => line.includes("is back")));
@@ -61,7 +80,7 @@ describe("an embedded Postgres alone", () => {
   }) => {
     const { url, stop } = await start();
     const sql = connect(url);
-    await sql`CREATE TABLE kept (one int)`;
+    await sql.unsafe(`${KEPT}; DELETE FROM kept`);
     await sql`SELECT pg_advisory_lock(1)`;
     const insert = connect(url)`INSERT INTO kept SELECT 1 FROM pg_advisory_lock(1)`;
     const cut = expect(insert).rejects.toThrow();
@@ -156,18 +175,20 @@ describe("an embedded Postgres and several brokers", () => {
       const guest = await start();
       expect(guest).toMatchObject({ attached: true, url: owner.url });
       const sql = connect(guest.url);
-      await sql`CREATE TABLE kept AS SELECT 1 AS one`;
+      await sql.unsafe(KEPT);
       await end(owner);
       await until("the guest has taken over", () => !guest.attached);
       expect(await ask(sql, "SELECT one FROM kept")).toEqual({ one: 1 });
     });
   }
 
-  test("has one owner when two brokers start at once on an empty folder", async ({ startBroker, connect, dataDir }) => {
-    const brokers = await Promise.all([startBroker(), startBroker()]);
+  test("has one owner when two brokers start at once on an empty folder", async ({ startBroker, connect, folder }) => {
+    const dataDir = join(folder, "empty");
+    const brokers = await Promise.all([startBroker({ dataDir }), startBroker({ dataDir })]);
     expect(brokers.map((broker) => broker.attached).sort()).toEqual([false, true]);
     for (const { url } of brokers) expect(await connect(url)`SELECT 1 AS one`).toEqual([{ one: 1 }]);
     expect((await readdir(dataDir)).filter((name) => name.startsWith("postgres-new"))).toEqual([]);
+    for (const broker of brokers) await broker.leave();
   });
 });
 
