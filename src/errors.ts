@@ -1,6 +1,6 @@
 /** Every error that a user can meet, by its reason. The edges (rpc, rest, cli) turn it into their own codes. */
 
-/** The closed set of reasons, as they travel in google.rpc.ErrorInfo (domain "aibroker"). */
+/** The closed set of reasons, as they travel in google.rpc.ErrorInfo (domain "aibroker"); docs/errors.md lists them. */
 export type Reason =
   | "BAD_FIELD"
   | "PAYLOAD_NOT_OBJECT"
@@ -14,7 +14,13 @@ export type Reason =
   | "JOB_NOT_FOUND"
   | "IDEMPOTENCY_KEY_REUSED"
   | "UNKNOWN_JOB_TYPE"
-  | "QUEUE_FULL";
+  | "QUEUE_FULL"
+  | "MALFORMED_REQUEST"
+  | "REQUEST_TOO_LARGE"
+  | "NOT_SERVED"
+  | "SERVICE_NOT_FOUND"
+  | "CALL_ENDED"
+  | "INTERNAL";
 
 /** An error with a cause that the caller can mend or wait out; anything else that is thrown is a bug. */
 export class BrokerError extends Error {

@@ -1,6 +1,7 @@
 /** POST …/job/result/: what became of a job. */
 import type { Moves } from "../dispatch/moves.ts";
 import { cut, LIMITS } from "../job/limits.ts";
+import { isTerminal } from "../job/status.ts";
 import type { LegacyVerdict } from "../store/rows.ts";
 import type { Fields } from "./data.ts";
 import { dumps } from "./python-dumps.ts";
@@ -18,7 +19,11 @@ interface Reported {
 }
 
 /** Reports; the answer's body. Throws Refusal, in the order of the checks of the original. */
-export async function result(moves: Pick<Moves, "legacyReport">, workerId: string, fields: Fields): Promise<PyValue> {
+export async function result(
+  moves: Pick<Moves, "legacyReport" | "legacyStatus">,
+  workerId: string,
+  fields: Fields,
+): Promise<PyValue> {
   const reported = read(fields);
   const { jobId, status, error } = reported;
   const inId = textFlaw(jobId);
@@ -26,7 +31,9 @@ export async function result(moves: Pick<Moves, "legacyReport">, workerId: strin
   if (jobId.length > 2 * LIMITS.id || cut(jobId, LIMITS.id) !== jobId) throw notFound();
   const flaw = flawOf(reported);
   if (flaw !== undefined) {
-    if (!(await exists(moves, jobId))) throw notFound();
+    const now = await moves.legacyStatus(jobId);
+    if (now === null) throw notFound();
+    if (isTerminal(now)) return ok("duplicate_ignored");
     throw new Refusal(400, flaw);
   }
   const verdict = await moves.legacyReport({
@@ -38,6 +45,10 @@ export async function result(moves: Pick<Moves, "legacyReport">, workerId: strin
     error,
   });
   if (verdict === "not_found") throw notFound();
+  return ok(verdict);
+}
+
+function ok(verdict: Exclude<LegacyVerdict, "not_found">): PyValue {
   return new Map<string, PyValue>([
     ["ok", true],
     ["detail", verdict],
@@ -67,15 +78,6 @@ function flawOf({ result: value, error }: Reported): string | undefined {
   if (inResult !== undefined) return `result ${inResult}`;
   const inError = textFlaw(error);
   return inError === undefined ? undefined : `error ${inError}`;
-}
-
-/** No worker has an id as long as this one, so its FAILED changes nothing and only tells whether there is such a job. */
-const NOBODY = "-".repeat(LIMITS.workerId + 1);
-
-async function exists(moves: Pick<Moves, "legacyReport">, jobId: string): Promise<boolean> {
-  const question = { jobId, workerId: NOBODY, status: "FAILED", result: null, error: "failed" } as const;
-  const verdict: LegacyVerdict = await moves.legacyReport(question);
-  return verdict !== "not_found";
 }
 
 function notFound(): Refusal {

@@ -24,7 +24,7 @@ import { canHoldLeases, checkWorkerId, workerIdOf } from "./worker-id.ts";
 export { SHIM_PATHS } from "./endpoints.ts";
 
 export interface ShimOptions {
-  moves: Pick<Moves, "legacyNext" | "legacyReport" | "release">;
+  moves: Pick<Moves, "legacyNext" | "legacyReport" | "legacyStatus" | "release">;
   workerTokens: TokenCheck;
   /** A larger body is answered with 413. */
   maxBodyBytes: number;

@@ -13,7 +13,7 @@ import { jobType, reason } from "./validate-job.ts";
 
 /** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
 export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof AdminService> {
-  const { db, limits, identity } = ctx;
+  const { db, moves, limits, identity } = ctx;
   return {
     async getStats({ includeEnded }) {
       const { types, countedAt } = await stats(db, { includeEnded });
@@ -31,7 +31,9 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
     },
 
     async resumeType(request) {
-      return { resumed: await resumeType(db, jobType("type", request.type)) };
+      const resumed = await resumeType(db, jobType("type", request.type));
+      if (resumed) moves.resumed();
+      return { resumed };
     },
 
     async getServerInfo() {

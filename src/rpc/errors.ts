@@ -20,6 +20,12 @@ const CODES: Record<Reason, Code> = {
   IDEMPOTENCY_KEY_REUSED: Code.AlreadyExists,
   UNKNOWN_JOB_TYPE: Code.FailedPrecondition,
   QUEUE_FULL: Code.ResourceExhausted,
+  MALFORMED_REQUEST: Code.InvalidArgument,
+  REQUEST_TOO_LARGE: Code.ResourceExhausted,
+  NOT_SERVED: Code.Unimplemented,
+  SERVICE_NOT_FOUND: Code.NotFound,
+  CALL_ENDED: Code.Canceled,
+  INTERNAL: Code.Internal,
 };
 
 /** These pass by themselves, so they always say when to come back. */
@@ -38,17 +44,23 @@ const FIELD_MAX = 80;
 /**
  * What the wire carries for anything that was thrown. A BrokerError (also one that a database error means) gets its
  * code, one ErrorInfo, a BadRequest where the input is at fault and a RetryInfo where trying again helps. A
- * ConnectError passes as it is. Anything else is a bug: INTERNAL, with nothing of it in the message.
+ * ConnectError passes as it is (own-errors.ts completes it). Anything else is a bug: INTERNAL, with nothing of it in
+ * the message.
  */
 export function toConnectError(thrown: unknown): ConnectError {
   if (thrown instanceof ConnectError) return thrown;
   const err = asBrokerError(thrown);
   if (err instanceof BrokerError) return fromBrokerError(err);
   if (err instanceof Error && err.name === "AbortError") {
-    return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, err);
+    return fromBrokerError(new BrokerError("CALL_ENDED", "the call was cancelled", { cause: err }));
   }
   const text = "a fault inside the broker; it is in the broker's log";
-  return new ConnectError(text, Code.Internal, undefined, undefined, err);
+  return fromBrokerError(new BrokerError("INTERNAL", text, { cause: err }));
+}
+
+/** The detail that every error carries, once. */
+export function errorInfo(reason: Reason, metadata: Record<string, string> = {}): OutgoingDetail {
+  return { desc: ErrorInfoSchema, value: { reason, domain: "aibroker", metadata } };
 }
 
 /** A bug for the log: names, codes and stack frames. Messages of SQL errors stay out, for they can quote a payload. */
@@ -83,12 +95,7 @@ function fromBrokerError(err: BrokerError): ConnectError {
   // A lone surrogate in a quoted input would make the encoding of the trailer throw.
   const message = cut(err.message.toWellFormed(), MESSAGE_MAX);
   const field = err.field === undefined ? undefined : cut(err.field.toWellFormed(), FIELD_MAX);
-  const details: OutgoingDetail[] = [
-    {
-      desc: ErrorInfoSchema,
-      value: { reason: err.reason, domain: "aibroker", metadata: field === undefined ? {} : { field } },
-    },
-  ];
+  const details: OutgoingDetail[] = [errorInfo(err.reason, field === undefined ? {} : { field })];
   if (code === Code.InvalidArgument && field !== undefined) {
     const violation = { field, description: message, reason: err.reason };
     details.push({ desc: BadRequestSchema, value: { fieldViolations: [violation] } });

@@ -12,7 +12,7 @@ import type { Logger } from "pino";
 import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import { withDrainSignal } from "./drain.ts";
 import { describeBug } from "./errors.ts";
-import { refuseBody, refuseDraining, refuseFault, refuseUnknown } from "./refusals.ts";
+import { isGrpc, pathOf, refuseDraining, refuseFault, refuseForm, refuseHost, refuseUnknown } from "./refusals.ts";
 
 /** Answers a request and resolves true, or leaves it untouched and resolves false. */
 export type RestHandler = (req: IncomingMessage, res: ServerResponse) => Promise<boolean> | boolean;
@@ -51,7 +51,7 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
     void answer(req, res)
       .catch((err) => {
         log.error({ path: pathOf(req), err: describeBug(err) }, "a request failed through a fault of the broker");
-        refuseFault(res);
+        refuseFault(req, res);
       })
       .catch(() => res.destroy())
       .then(() => closed)
@@ -60,9 +60,9 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
 
   async function answer(req: AnyRequest, res: AnyResponse): Promise<void> {
     const rpc = rpcs.get(pathOf(req));
-    if (rpc !== undefined) return callRpc(rpc, req, res, options);
+    if (rpc !== undefined) return refuseForm(req, res, rpc) ? undefined : callRpc(rpc, req, res, options);
     if (isGrpc(req)) return refuseUnknown(req, res, served);
-    if (options.drain.aborted) return refuseDraining(res);
+    if (options.drain.aborted) return refuseDraining(req, res);
     if (await options.rest(req as IncomingMessage, res as ServerResponse)) return;
     refuseUnknown(req, res, served);
   }
@@ -73,7 +73,7 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
   try {
     request = universalRequestFromNodeRequest(req, res, undefined, withDrainSignal(options.drain));
   } catch {
-    return refuseBody(res, 400, { message: "the request has no valid host: send Host (HTTP/1.1) or :authority" });
+    return refuseHost(req, res);
   }
   capDeadline(request.header);
   try {
@@ -87,7 +87,7 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
   function giveUp(err: unknown) {
     const { code, message } = ConnectError.from(err);
     options.log.debug({ path: rpc.requestPath, code, reason: message }, "an answer could not be sent");
-    if (!res.headersSent && !res.writableEnded) refuseFault(res);
+    if (!res.headersSent && !res.writableEnded) refuseFault(req, res);
     else res.destroy();
   }
 }
@@ -101,14 +101,6 @@ function capDeadline(header: Headers): void {
   if (seconds !== null && Number(seconds[1]) > 24 * 86_400) header.delete("grpc-timeout");
   const connectMs = Number(header.get("connect-timeout-ms") ?? 0);
   if (connectMs > 24 * 86_400_000) header.delete("connect-timeout-ms");
-}
-
-function pathOf(req: AnyRequest): string {
-  return (req.url ?? "").split("?", 1)[0] ?? "";
-}
-
-function isGrpc(req: AnyRequest): boolean {
-  return (req.headers["content-type"] ?? "").startsWith("application/grpc");
 }
 
 function unique(names: string[]): string[] {

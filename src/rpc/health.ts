@@ -1,5 +1,6 @@
 /** grpc.health.v1 over one switch: the broker sets it, Check reads it, Watch follows it. */
-import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { BrokerError } from "../errors.ts";
 import { type Health, HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.ts";
 import { drainSignal } from "./drain.ts";
 
@@ -36,7 +37,8 @@ export function createHealth(services: readonly string[]): HealthState {
         const status = statusOf(request.service, context);
         if (status !== undefined) return { status };
         const names = [...known].filter((name) => name !== "").join(", ");
-        throw new ConnectError(`no service of this name; send one of ${names}, or none for the server`, Code.NotFound);
+        const text = `service: none has this name; send one of ${names}, or nothing for the server as a whole`;
+        throw new BrokerError("SERVICE_NOT_FOUND", text, { field: "service" });
       },
       async *watch(request, context) {
         const ends = AbortSignal.any([context.signal, drainSignal(context.values)]);

@@ -8,6 +8,7 @@ import { type Connections, trackConnections } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
 import { createRequestHandler, type RestHandler } from "./handle-request.ts";
 import { createListener, listen, type TlsTexts } from "./listen.ts";
+import { completeErrors } from "./own-errors.ts";
 import { startProtocols } from "./protocols.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
 import { createStop, shuttingDown } from "./stop.ts";
@@ -62,6 +63,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     router: {
       interceptors: options.interceptors ?? [],
       readMaxBytes: options.maxMessageBytes,
+      // A misspelt filter or field in JSON would otherwise be dropped in silence, and the call do something else.
+      jsonOptions: { ignoreUnknownFields: false },
       shutdownSignal: shutdown.signal,
       requestGate: (context) => admit(context, options, draining.signal),
     },
@@ -93,13 +96,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 /** The gate, and after it the drain; a refusal has its line in the log, as every other call has. */
 function admit(context: HandlerContext, { gate, log }: ServerOptions, draining: AbortSignal): void {
+  const refused = (code: Code, reason: string) => {
+    const method = `${context.service.typeName}/${context.method.name}`;
+    log.debug({ method, code: Code[code], reason }, "call refused");
+  };
+  completeErrors(context.signal, refused);
   try {
     gate(context);
     if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());
   } catch (err) {
     const { code, rawMessage } = toConnectError(err);
-    const method = `${context.service.typeName}/${context.method.name}`;
-    log.debug({ method, code: Code[code], reason: rawMessage }, "call refused");
+    refused(code, rawMessage);
     throw err;
   }
 }

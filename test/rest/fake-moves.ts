@@ -1,5 +1,5 @@
 /** Moves that remember how they were called. */
-
+import type { Status } from "../../src/job/status.ts";
 import type { ShimOptions } from "../../src/rest/shim.ts";
 import type { Lease, LeaseRef, LegacyReport, LegacyVerdict } from "../../src/store/rows.ts";
 
@@ -14,6 +14,7 @@ export interface FakeMoves {
 export interface FakeBehaviour {
   next?: (workerId: string) => Promise<Lease | null>;
   report?: (report: LegacyReport) => Promise<LegacyVerdict>;
+  status?: (jobId: string) => Promise<Status | null>;
   release?: () => Promise<never[]>;
 }
 
@@ -31,6 +32,7 @@ export function fakeMoves(behaviour: FakeBehaviour = {}): FakeMoves {
         fake.reports.push(report);
         return (await behaviour.report?.(report)) ?? (report.status === "DONE" ? "done" : "failed_recorded");
       },
+      legacyStatus: async (jobId) => (behaviour.status ?? (async () => "RUNNING" as const))(jobId),
       async release(workerId, leases, reason) {
         fake.releases.push({ workerId, leases, reason });
         return (await behaviour.release?.()) ?? [];

@@ -1,6 +1,7 @@
 /** When the broker itself cannot, the worker is told so and the connection lives on. */
 import { afterEach, expect, test } from "vitest";
 import { BrokerError } from "../../src/errors.ts";
+import type { Status } from "../../src/job/status.ts";
 import type { ShimOptions } from "../../src/rest/shim.ts";
 import { type FakeBehaviour, fakeMoves, lease } from "./fake-moves.ts";
 import { exchange, requestBytes } from "./raw-http.ts";
@@ -108,14 +109,19 @@ test("a report under a name too long to hold a lease is passed on, cut", async (
   expect(reports[0]?.workerId).toBe("w".repeat(129));
 });
 
-test("what cannot be stored asks only whether there is such a job", async () => {
-  const { report, reports } = await given({
-    report: async (r) => (r.jobId === "j1" ? "duplicate_ignored" : "not_found"),
-  });
-  expect((await report('{"job_id":"j1","result":{"a":"\\u0000"}}')).status).toBe(400);
-  expect((await report('{"job_id":"no","status":"FAILED","error":"\\ud800"}')).status).toBe(404);
-  expect(reports.map(({ status, result, workerId }) => [status, result, workerId.length])).toEqual([
-    ["FAILED", null, 129],
-    ["FAILED", null, 129],
+test("what cannot be stored reports nothing: 404 without the job, ignored once it has ended, else 400", async () => {
+  const ends: Record<string, Status> = { ended: "FAILED", cancelled: "CANCELLED", waits: "PENDING" };
+  const { reports, report } = await given({ status: async (jobId) => ends[jobId] ?? null });
+  const answers = [];
+  for (const jobId of ["no", "ended", "cancelled", "waits"]) {
+    const { status, body } = await report(`{"job_id":"${jobId}","result":{"a":"\\u0000"}}`);
+    answers.push([status, JSON.parse(body.toString()).detail]);
+  }
+  expect(answers).toEqual([
+    [404, "job not found"],
+    [200, "duplicate_ignored"],
+    [200, "duplicate_ignored"],
+    [400, expect.stringContaining("U+0000")],
   ]);
+  expect(reports).toEqual([]);
 });

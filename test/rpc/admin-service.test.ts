@@ -44,6 +44,16 @@ test("a paused type is not handed out until it is resumed", async ({ db }) => {
   expect((await worker.claim({ workerId: "w" })).jobs).toHaveLength(1);
 });
 
+test("a claim that waits is told of a resume, and of none where nothing was paused", async ({ db }) => {
+  const { moves, calls } = recordedMoves();
+  const { admin } = serviceClients({ moves, db });
+  await admin.resumeType({ type: "ocr" });
+  expect(calls).toEqual([]);
+  await admin.pauseType({ type: "ocr" });
+  await admin.resumeType({ type: "ocr" });
+  expect(calls).toEqual([{ move: "resumed", args: [] }]);
+});
+
 test("statistics come by type, with how long the oldest has been due", async ({ db }) => {
   await givenRows(db, [
     { job_id: "1", next_run_at: new Date(Date.now() - 3_600_000).toISOString() },

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -9,7 +10,15 @@ import { describeBug, toConnectError } from "../../src/rpc/errors.ts";
 import { API_TOKEN, fakeServer } from "../support/fake-services.ts";
 import { readError, withToken } from "../support/rpc-clients.ts";
 
-test("each reason has its code, one ErrorInfo, and a RetryInfo where waiting helps", () => {
+/** The codes as gRPC spells them: InvalidArgument is INVALID_ARGUMENT. */
+const GRPC_NAMES = new Map(
+  Object.entries(Code).map(([name, code]) => [
+    code,
+    code === Code.Canceled ? "CANCELLED" : name.replace(/(?<=.)[A-Z]/g, "_$&").toUpperCase(),
+  ]),
+);
+
+test("each reason has its code, one ErrorInfo, its line in docs/errors.md, and a RetryInfo where waiting helps", () => {
   const expected: Record<Reason, [Code, number | undefined]> = {
     BAD_FIELD: [Code.InvalidArgument, undefined],
     PAYLOAD_NOT_OBJECT: [Code.InvalidArgument, undefined],
@@ -24,7 +33,17 @@ test("each reason has its code, one ErrorInfo, and a RetryInfo where waiting hel
     IDEMPOTENCY_KEY_REUSED: [Code.AlreadyExists, undefined],
     UNKNOWN_JOB_TYPE: [Code.FailedPrecondition, undefined],
     QUEUE_FULL: [Code.ResourceExhausted, 1_000],
+    MALFORMED_REQUEST: [Code.InvalidArgument, undefined],
+    REQUEST_TOO_LARGE: [Code.ResourceExhausted, undefined],
+    NOT_SERVED: [Code.Unimplemented, undefined],
+    SERVICE_NOT_FOUND: [Code.NotFound, undefined],
+    CALL_ENDED: [Code.Canceled, undefined],
+    INTERNAL: [Code.Internal, undefined],
   };
+  const documented = [...readFileSync("docs/errors.md", "utf8").matchAll(/^\| `(\w+)` \| ([A-Z_]+)/gm)];
+  expect(new Map(documented.map(([, reason, code]) => [reason, code]))).toEqual(
+    new Map(Object.entries(expected).map(([reason, [code]]) => [reason, GRPC_NAMES.get(code)])),
+  );
   for (const [reason, [code, retryMs]] of Object.entries(expected)) {
     const read = readError(toConnectError(new BrokerError(reason as Reason, "words")));
     expect(read).toEqual({
@@ -64,7 +83,7 @@ test("a long message is cut, so that trailers stay within what clients take", ()
 test("anything else is INTERNAL and says nothing of itself", () => {
   for (const thrown of [new TypeError("secret"), "secret", { secret: true }, undefined, null]) {
     const read = readError(toConnectError(thrown));
-    expect(read.code).toBe(Code.Internal);
+    expect(read).toMatchObject({ code: Code.Internal, reason: "INTERNAL", domain: "aibroker" });
     expect(JSON.stringify(read)).not.toContain("secret");
   }
 });
@@ -72,7 +91,8 @@ test("anything else is INTERNAL and says nothing of itself", () => {
 test("errors that are Connect's own, and cancelled calls, keep their meaning", () => {
   const own = new ConnectError("as it is", Code.DeadlineExceeded);
   expect(toConnectError(own)).toBe(own);
-  expect(toConnectError(AbortSignal.abort().reason).code).toBe(Code.Canceled);
+  const cancelled = readError(toConnectError(AbortSignal.abort().reason));
+  expect(cancelled).toMatchObject({ code: Code.Canceled, reason: "CALL_ENDED" });
 });
 
 test("the log's view of a bug has names, codes and frames, but no SQL parameters", () => {
@@ -99,9 +119,9 @@ test("on the wire a bug is INTERNAL, in the log it has its stack, and each call 
     answers.push([jobId, code, reason]);
   }
   expect(answers).toEqual([
-    ["bug", Code.Internal, undefined],
+    ["bug", Code.Internal, "INTERNAL"],
     ["missing", Code.NotFound, "JOB_NOT_FOUND"],
-    ["connect", Code.Aborted, undefined],
+    ["connect", Code.Aborted, "CALL_ENDED"],
     ["surrogate", Code.InvalidArgument, "BAD_FIELD"],
     ["fine", 0, ""],
   ]);

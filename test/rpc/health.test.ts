@@ -1,8 +1,10 @@
 import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { pino } from "pino";
 import { expect, test } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { createHealth } from "../../src/rpc/health.ts";
+import { observeCalls } from "../../src/rpc/observe-calls.ts";
 import { fakeServer } from "../support/fake-services.ts";
 import { readError } from "../support/rpc-clients.ts";
 
@@ -12,7 +14,9 @@ const POLL_MS = 10_000;
 const over = (state: ReturnType<typeof createHealth>) =>
   createClient(
     Health,
-    createRouterTransport((router) => router.service(Health, state.service)),
+    createRouterTransport((router) => router.service(Health, state.service), {
+      router: { interceptors: [observeCalls(pino({ level: "silent" }))] },
+    }),
   );
 
 test("Check tells the state of the server and of each service, and NOT_FOUND for others", async () => {
@@ -23,7 +27,12 @@ test("Check tells the state of the server and of each service, and NOT_FOUND for
   expect((await client.check({})).status).toBe(Status.SERVING);
   expect((await client.check({ service: "a.v1.A" })).status).toBe(Status.SERVING);
   const unknown = await client.check({ service: "b" }).catch(readError);
-  expect(unknown).toMatchObject({ code: Code.NotFound, message: expect.stringContaining("a.v1.A") });
+  expect(unknown).toMatchObject({
+    code: Code.NotFound,
+    message: expect.stringContaining("a.v1.A"),
+    reason: "SERVICE_NOT_FOUND",
+    fields: ["service", undefined],
+  });
 });
 
 test("Watch tells the state at once, then each change and no repetition", async () => {

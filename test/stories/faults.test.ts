@@ -174,3 +174,17 @@ test("the database goes away and comes back: UNAVAILABLE with RetryInfo and NOT_
     await rm(dataDir, { recursive: true, force: true });
   }
 });
+
+test("a fault of the broker stands in its log with its kind and place, as the caller is told", async ({ db, url }) => {
+  await using broker = await startTestBroker(url);
+  await db.sql`ALTER TABLE ai_job RENAME TO ai_job_away`;
+  try {
+    await expect(dispatchOne(broker)).rejects.toThrow(/it is in the broker's log/);
+  } finally {
+    await db.sql`ALTER TABLE ai_job_away RENAME TO ai_job`;
+  }
+  const line = broker.lines.find((l) => l.includes("JobService/Dispatch") && l.includes("a fault of the broker"));
+  expect(JSON.parse(line ?? "{}").err).toContainEqual(
+    expect.objectContaining({ type: "PostgresError", code: "42P01", stack: expect.stringContaining(" at ") }),
+  );
+});

@@ -211,7 +211,7 @@ export const AIResultSchema: GenMessage<AIResult> = /*@__PURE__*/
   messageDesc(file_aibroker_v1_job, 2);
 
 /**
- * How far an attempt has come, as its worker said in a heartbeat.
+ * How far an attempt has come, as its worker said in a heartbeat; kept until the next claim.
  *
  * @generated from message aibroker.v1.Progress
  */
@@ -296,14 +296,14 @@ export type Job = Message<"aibroker.v1.Job"> & {
   finishedAt?: Timestamp | undefined;
 
   /**
-   * The newest failure; kept when a later attempt is DONE.
+   * The newest failure, also of an attempt that was retried; kept when a later one is DONE.
    *
    * @generated from field: string last_error = 10;
    */
   lastError: string;
 
   /**
-   * The error of the outcome; empty on a DONE job.
+   * The same until the job is DONE or sent back by RetryJobs, which empty it.
    *
    * @generated from field: string error_message = 11;
    */
@@ -322,14 +322,14 @@ export type Job = Message<"aibroker.v1.Job"> & {
   progress?: Progress | undefined;
 
   /**
-   * Set when CancelJobs met a running job that has not yet stopped.
+   * When CancelJobs was first called for the job, before it had ended; gone again with RetryJobs.
    *
    * @generated from field: google.protobuf.Timestamp cancel_requested_at = 14;
    */
   cancelRequestedAt?: Timestamp | undefined;
 
   /**
-   * The reason given to CancelJobs.
+   * The reason given to that call.
    *
    * @generated from field: string cancel_reason = 15;
    */
