@@ -1,13 +1,26 @@
 import { defineConfig } from "vitest/config";
+import { SlowFirst } from "./test/support/slow-first.ts";
+
+/** Files that leave alone what a whole process shares: its signals, environment, output and children. */
+const SHARING = ["test/{dispatch,job,loops,rest,rpc}/**/*.test.ts", "test/store/!(embedded*).test.ts"];
+
+const limits = {
+  // Processes, since tests send signals and start brokers; as many as the smallest machine that we know of has cores.
+  pool: "forks" as const,
+  maxWorkers: 2,
+  testTimeout: 20_000,
+  hookTimeout: 30_000,
+};
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    ...limits,
     globalSetup: ["test/support/global-setup.ts"],
-    // Processes, since tests send signals and start brokers; as many as the smallest machine that we know of has cores.
-    pool: "forks",
-    maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    sequence: { sequencer: SlowFirst },
+    projects: [
+      { test: { ...limits, name: "own", include: ["test/**/*.test.ts"], exclude: SHARING } },
+      // One process for many files: loading the same modules for each of them took a third of the run.
+      { test: { ...limits, name: "shared", include: SHARING, isolate: false } },
+    ],
   },
 });

@@ -50,7 +50,8 @@ function isSame(a, b) {
 function become(node, args) {
   const execve = /** @type {{ execve?: (path: string, args: string[]) => never }} */ (process).execve;
   if (execve !== undefined && process.platform !== "win32") execve.call(process, node, [node, ...args]);
-  const child = spawn(node, args, { stdio: "inherit" });
+  // The channel says nothing; its end tells the program that this process was killed by force.
+  const child = spawn(node, args, { stdio: ["inherit", "inherit", "inherit", "ipc"] });
   // Also while the terminal delivers the same Ctrl-C to the child itself: whoever listens there takes signals that come
   // within moments for one (src/cli/signals.ts), since npm passes them on in just the same way.
   const pass = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal);

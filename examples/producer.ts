@@ -1,4 +1,4 @@
-/** Dispatches one OCR job and waits for its result. Run: BROKER_TOKEN=<api token> node examples/producer.ts */
+/** Dispatches one OCR job and waits for its result. Run: BROKER_TOKEN=<api token> npx node examples/producer.ts */
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 // In a project of yours: from "ai-job-broker/client".

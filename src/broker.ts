@@ -44,7 +44,9 @@ const TRANSPORT_ROOM = 2;
 /** Starts a broker on a database whose schema is current. Rejects with a readable Error where the port is taken. */
 export async function startBroker({ config, databaseUrl, log: parent }: BrokerOptions): Promise<RunningBroker> {
   // Postgres' own errors quote rows and parameters, so payloads: only what is fit to be read gets into the log.
-  const log = parent.child({}, { serializers: { err: describeBug } });
+  // What is described already comes as a list; described again it would read 'not an Error was thrown'.
+  const describe = (err: unknown) => (Array.isArray(err) ? err : describeBug(err));
+  const log = parent.child({}, { serializers: { err: describe } });
   const core = createCore({ config, databaseUrl, log });
   const { db, moves, seen, waiters } = core;
   const routes = createRoutes({ moves, db, limits: serviceLimits(config), identity: core.identity, seen: seen.note });

@@ -1,11 +1,12 @@
 /** The command line: the table of commands, and what becomes of their errors. */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { addDemo } from "./cli/demo.ts";
 import { addDev } from "./cli/dev.ts";
 import { addDispatch } from "./cli/dispatch.ts";
 import { addDoctor } from "./cli/doctor.ts";
 import { EXIT, EXIT_HELP } from "./cli/exit-codes.ts";
 import { explain } from "./cli/explain.ts";
+import { addHelp, commandOf } from "./cli/help.ts";
 import { addJobs } from "./cli/jobs.ts";
 import { addMigrate } from "./cli/migrate.ts";
 import { say } from "./cli/output.ts";
@@ -27,6 +28,8 @@ export async function run(args: string[]): Promise<number> {
   } catch (error) {
     const { exitCode: code, message } = explain(error);
     if (message !== "") say(`ai-job-broker: ${message}`);
+    const isUsage = error instanceof CommanderError && error.exitCode !== 0 && error.code !== "commander.help";
+    if (isUsage) say(`See: ${commandOf(program, args).path} --help`);
     return code;
   }
 }
@@ -36,8 +39,9 @@ function commands(done: (code: number) => void): Command {
     .description("A job broker for AI work on Postgres: gRPC, and REST for legacy workers.")
     .version(packageVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "show help, with examples")
-    .helpCommand("help [command]", "show help for a command")
+    .helpCommand(false)
     .configureHelp({ showGlobalOptions: false })
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "ai-job-broker: ")) })
     .exitOverride()
     .addHelpText(
       "after",
@@ -65,5 +69,6 @@ ${EXIT_HELP}`,
   addWorkers(program);
   addStats(program);
   addTypes(program);
+  addHelp(program);
   return program;
 }

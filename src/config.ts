@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { nearMisses } from "./config/near-miss.ts";
-import { brokerUrl, file, flag, postgresUrl, type Setting, TOKEN, tokens, whole } from "./config/setting.ts";
+import { brokerUrl, file, flag, isTlsPair, postgresUrl, type Setting, TOKEN, tokens, whole } from "./config/setting.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -121,6 +121,12 @@ const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: string }[] =
     keys: ["tlsCertFile", "tlsKeyFile"],
     holds: (s) => (s.tlsCertFile === undefined) === (s.tlsKeyFile === undefined),
     fault: "TLS_CERT_FILE and TLS_KEY_FILE go together: set both for TLS, or none",
+  },
+  {
+    keys: ["tlsCertFile", "tlsKeyFile"],
+    holds: ({ tlsCertFile: cert, tlsKeyFile: key }) => cert === undefined || key === undefined || isTlsPair(cert, key),
+    fault:
+      "TLS_CERT_FILE and TLS_KEY_FILE are no pair: give a PEM certificate chain and its PEM key without a password",
   },
   {
     keys: ["maxResultBytes", "maxRequestBytes"],

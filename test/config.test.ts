@@ -11,6 +11,7 @@ import {
   loadClientConfig,
   loadConfig,
 } from "../src/config.ts";
+import { selfSigned } from "./support/self-signed.ts";
 
 const CANARY = "canary-7f3a";
 
@@ -151,9 +152,10 @@ describe("faults", () => {
       MAX_RESULT_BYTES: "20000000",
       LOCK_TIMEOUT_MS: "6000",
       BACKOFF_BASE_MS: "200000",
+      STRICT_TYPES: "ja",
     });
-    expect(message).toContain("4 settings are wrong");
-    for (const name of ["HOST", "MAX_REQUEST_BYTES", "STATEMENT_TIMEOUT_MS", "BACKOFF_MAX_MS"])
+    expect(message).toContain("5 settings are wrong");
+    for (const name of ["HOST", "STRICT_TYPES", "MAX_REQUEST_BYTES", "STATEMENT_TIMEOUT_MS", "BACKOFF_MAX_MS"])
       expect(message).toContain(name);
   });
 
@@ -175,6 +177,12 @@ describe("faults", () => {
       expect(faultsOf({ TLS_CERT_FILE: cert })).toContain("go together");
       expect(faultsOf({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key })).toContain("TLS_KEY_FILE");
       writeFileSync(key, "");
+      expect(faultsOf({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key })).toContain("are no pair");
+      const pair = selfSigned();
+      writeFileSync(cert, pair.cert);
+      writeFileSync(key, selfSigned().key);
+      expect(faultsOf({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key })).toContain("are no pair");
+      writeFileSync(key, pair.key);
       expect(loadConfig({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key })).toMatchObject({
         tlsCertFile: cert,
         tlsKeyFile: key,
@@ -192,6 +200,8 @@ describe("faults", () => {
     { DATABASE_URL: `root:${CANARY}@db/jobs` },
     { DATABASE_URL: `host=db password=${CANARY}` },
     { DATABASE_URL: `postgres://root:${CANARY}@db:99999/jobs` },
+    { DATABASE_URL: `postgres://root:${CANARY}%zz@db/jobs` },
+    { DATABASE_URL: `postgres://root:${CANARY}#1@db/jobs` },
     { BROKER_URL: `http://user:${CANARY}@broker:50051` },
   ])("no message shows a secret: %o", (env) => {
     expect(faultsOf(env)).not.toContain(CANARY);

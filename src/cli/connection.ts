@@ -1,11 +1,12 @@
 /** The client commands' way to a broker: gRPC over one HTTP/2 connection that is closed when the command is done. */
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type ClientConfig, DEFAULT_BROKER_URL, loadClientConfig } from "../config.ts";
 import { AdminService } from "../gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../gen/aibroker/v1/job_service_pb.ts";
 import { readDevFile } from "./dev-file.ts";
 import { explainCall } from "./explain.ts";
+import { openSession } from "./session.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 
@@ -32,7 +33,7 @@ export async function findTarget(config: ClientConfig = loadClientConfig()): Pro
 /** Calls the broker and closes the connection. What goes wrong comes out as a CliError: where, why and what to do. */
 export async function withBroker<T>(use: (broker: Connection) => Promise<T>): Promise<T> {
   const target = await findTarget();
-  const session = new Http2SessionManager(target.url);
+  const session = openSession(target.url);
   const transport = createGrpcTransport({
     baseUrl: target.url,
     sessionManager: session,

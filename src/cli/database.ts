@@ -2,8 +2,10 @@
 import type { Logger } from "pino";
 import type { Config } from "../config.ts";
 import { openPool, type Sql } from "../store/db.ts";
+import { serverHealth } from "../store/doctor.ts";
 import { startEmbeddedPostgres } from "../store/embedded.ts";
 import { migrate, schemaState } from "../store/migrate.ts";
+import { missingServeRights } from "../store/serve-rights.ts";
 import { CliError } from "./cli-error.ts";
 import { EXIT } from "./exit-codes.ts";
 import { codeOf } from "./explain.ts";
@@ -37,9 +39,27 @@ export async function startEmbedded(dataDir: string, log: Logger): Promise<Serve
 
 async function checkDatabase(url: string): Promise<ServedDatabase> {
   const where = describeUrl(url);
-  const { state, detail } = await withOneConnection(url, (sql) => schemaState(sql));
-  if (state !== "current") throw new CliError(EXIT.failed, `${where} is not ready to serve: ${detail}`);
+  await withOneConnection(url, async (sql) => {
+    const fault = await faultToServe(sql);
+    if (fault !== undefined) throw new CliError(EXIT.failed, `${where} is not ready to serve: ${fault}`);
+  });
   return { url, where, stop: async () => undefined };
+}
+
+/** What keeps a broker from serving this database, with what to do; undefined when nothing does. */
+async function faultToServe(sql: Sql): Promise<string | undefined> {
+  const { inRecovery, readOnly } = await serverHealth(sql);
+  if (inRecovery) return "it is a read-only standby: point DATABASE_URL at the primary";
+  if (readOnly) return "it is read-only (default_transaction_read_only is on): switch that off, or use another";
+  const missing = await missingServeRights(sql);
+  const { state, detail } = await schemaState(sql).catch((error: unknown) => {
+    // A role that may not even look at the ledger.
+    if (missing.length > 0 && codeOf(error) === "42501") return { state: "current", detail: "" };
+    throw error;
+  });
+  if (state !== "current") return detail;
+  if (missing.length === 0) return undefined;
+  return `this role may not do all that a broker does; as the owner of the tables run: ${missing.join("; ")}`;
 }
 
 /** Opens one connection for a moment. A database that cannot be reached comes out as a CliError that names it. */

@@ -1,7 +1,9 @@
 /** The tokens that `dev` makes, in a file that only its owner can read, and where its broker listens. */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { CliError } from "./cli-error.ts";
+import { EXIT } from "./exit-codes.ts";
 
 export interface DevFile {
   workerToken: string;
@@ -32,14 +34,20 @@ export async function devTokens(dataDir: string): Promise<DevFile> {
   return file;
 }
 
-/** Writes the file with mode 0600. */
+/** Writes the file with mode 0600. Throws a CliError where the folder cannot be written to. */
 export async function writeDevFile(dataDir: string, file: DevFile): Promise<void> {
-  await mkdir(dataDir, { recursive: true });
-  const path = devFilePath(dataDir);
-  // Beside it and renamed: a reader never meets half a file, and an old one with a wider mode does not pass it on.
+  await replace(devFilePath(dataDir), `${JSON.stringify(file, null, 2)}\n`).catch((cause: Error) => {
+    const message = `the tokens cannot be kept in the data folder: ${cause.message}. Set DATA_DIR.`;
+    throw new CliError(EXIT.failed, message, { cause });
+  });
+}
+
+/** Beside it and renamed: a reader never meets half a file, and an old one with a wider mode does not pass it on. */
+async function replace(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
   const fresh = `${path}.${process.pid}`;
   await rm(fresh, { force: true });
-  await writeFile(fresh, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flag: "wx" });
+  await writeFile(fresh, text, { mode: 0o600, flag: "wx" });
   await rename(fresh, path);
 }
 

@@ -48,6 +48,11 @@ function join(list: string | undefined, token: string): string {
   return [list, token].filter(Boolean).join(",");
 }
 
+/** A text as one word of a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** What `dev` prints once it is ready: lines that can be copied into another terminal as they are. */
 export function welcome(
   { url, where }: Ready,
@@ -64,7 +69,7 @@ export function welcome(
 Data: ${where}. Tokens: ${at.path}. Stop with Ctrl-C.
 
 In another terminal, in this folder:
-${at.dataDir === undefined ? "" : `\n  export DATA_DIR='${at.dataDir}'\n`}
+${at.dataDir === undefined ? "" : `\n  export DATA_DIR=${quoted(at.dataDir)}\n`}
   # the command line, as a producer and an operator
   npx ai-job-broker dispatch ocr '{"image_path": "sheets/1.png"}' --id first-job
   npx ai-job-broker jobs list

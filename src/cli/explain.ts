@@ -23,6 +23,8 @@ export function explain(error: unknown): Explained {
   // By name: its class comes with the store, which most commands never load.
   if (error instanceof Error && error.name === "MigrationRefused")
     return { exitCode: EXIT.failed, message: error.message };
+  const database = databaseFault(error);
+  if (database !== undefined) return { exitCode: EXIT.failed, message: database };
   const system = systemFault(error);
   if (system !== undefined) return { exitCode: EXIT.failed, message: system };
   return { exitCode: EXIT.failed, message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
@@ -85,6 +87,15 @@ const NOBODY: Record<string, string> = {
   ENETUNREACH: "no route to the network",
 };
 
+// OpenSSL's codes for a certificate that this machine has no reason to trust.
+const CERTIFICATE: Record<string, string> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: "it signed itself",
+  SELF_SIGNED_CERT_IN_CHAIN: "its signer signed itself",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its signer is not known here",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its signer is not known here",
+  CERT_HAS_EXPIRED: "it has expired",
+};
+
 function explainTransport(error: ConnectError, url: string): CliError {
   const code = codeOf(error);
   const nobody = code === undefined ? undefined : NOBODY[code];
@@ -94,6 +105,15 @@ function explainTransport(error: ConnectError, url: string): CliError {
   }
   if (error.code === Code.DeadlineExceeded) {
     return new CliError(EXIT.unreachable, `the broker at ${url} did not answer in time; try again, or look at its log`);
+  }
+  const certificate = code === undefined ? undefined : CERTIFICATE[code];
+  if (certificate !== undefined) {
+    const help = "set NODE_EXTRA_CA_CERTS to the file of the certificate that signed it";
+    return new CliError(EXIT.unreachable, `the certificate of ${url} is not trusted: ${certificate}; ${help}`);
+  }
+  if (url.startsWith("https:") && /^(ECONNRESET|EPROTO|ERR_SSL_.*)$/.test(code ?? "")) {
+    const help = "is it a broker with TLS_CERT_FILE set? If not, write http:// in BROKER_URL";
+    return new CliError(EXIT.unreachable, `no TLS connection to ${url} (BROKER_URL); ${help}`);
   }
   if (code !== undefined || error.code === Code.Unavailable) {
     const help = "is BROKER_URL right, http or https included, and is it a broker that answers there?";
@@ -107,6 +127,14 @@ export function codeOf(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     if ("code" in at && typeof at.code === "string") return at.code;
     if (at instanceof AggregateError && at.errors[0] !== undefined) return codeOf(at.errors[0]);
+  }
+  return undefined;
+}
+
+/** What Postgres refused, also where Drizzle has put its statement around it. Its detail stays out: it quotes rows. */
+function databaseFault(error: unknown): string | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (at.name === "PostgresError") return `the database refused: ${at.message} (SQLSTATE ${codeOf(at)})`;
   }
   return undefined;
 }

@@ -9,7 +9,8 @@ import { addJobsRetry } from "./jobs/retry.ts";
 export function addJobs(program: Command, done: (code: ExitCode) => void): void {
   const jobs = program
     .command("jobs")
-    .description("Look at jobs, end them, start them again: list, get, cancel, retry.");
+    .description("Look at jobs, end them, start them again: list, get, cancel, retry.")
+    .addHelpText("after", "\nExamples:\n  $ ai-job-broker jobs list -s failed\n  $ ai-job-broker jobs get my-own-id");
   addJobsList(jobs);
   addJobsGet(jobs);
   addJobsCancel(jobs, done);

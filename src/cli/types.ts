@@ -6,7 +6,10 @@ import { messageJson, print, printJson } from "./output.ts";
 import { oneLine } from "./text.ts";
 
 export function addTypes(program: Command): void {
-  const types = program.command("types").description("Hold a type of jobs back, and let it go: pause, resume.");
+  const types = program
+    .command("types")
+    .description("Hold a type of jobs back, and let it go: pause, resume.")
+    .addHelpText("after", "\nExamples:\n  $ ai-job-broker types pause ocr\n  $ ai-job-broker types resume ocr");
   addPause(types);
   addResume(types);
 }
@@ -16,11 +19,11 @@ function addPause(types: Command): void {
     .command("pause")
     .description("Hand out no more jobs of a type; running ones go on. Pausing twice changes nothing.")
     .argument("<type>", "the job type, for example ocr")
-    .option("--reason <text>", "shown to other operators", "")
+    .option("--reason <text>", "shown to other operators")
     .option("--json", "print the API's answer as JSON")
     .addHelpText("after", '\nExample:\n  $ ai-job-broker types pause ocr --reason "new model is being loaded"')
-    .action(async (type: string, options: { reason: string; json?: boolean }) => {
-      const answer = await withBroker((broker) => broker.admin.pauseType({ type, reason: options.reason }));
+    .action(async (type: string, options: { reason?: string; json?: boolean }) => {
+      const answer = await withBroker((broker) => broker.admin.pauseType({ type, reason: options.reason ?? "" }));
       if (options.json) printJson(messageJson(PauseTypeResponseSchema, answer));
       else print(`${oneLine(type)} is paused; resume it with: ai-job-broker types resume ${oneLine(type)}`);
     });

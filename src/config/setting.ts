@@ -1,6 +1,7 @@
 /** What one setting is: its name in the environment, the values it takes, and the words for both. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import { z } from "zod";
 
 /** What a person is told about a setting. */
@@ -28,8 +29,12 @@ export function whole(env: string, fallback: number, min: number, max: number, a
 /** A switch. */
 export function flag(env: string, fallback: boolean, about: string) {
   const setting: Setting = { env, about, allowed: "true or false", fallback: String(fallback) };
-  const words = z.stringbool({ truthy: ["true", "1", "yes", "on"], falsy: ["false", "0", "no", "off"] });
-  return words.default(fallback).meta({ setting });
+  // Not z.stringbool: its fault ends the parsing, and the rules between settings would not be looked at.
+  const words = z.string().regex(/^(true|1|yes|on|false|0|no|off)$/i);
+  return words
+    .transform((word) => /^(true|1|yes|on)$/i.test(word))
+    .default(fallback)
+    .meta({ setting });
 }
 
 /** Several secrets at once, so that they can be rotated. */
@@ -66,10 +71,26 @@ function isReadable(path: string): boolean {
   }
 }
 
+/** Whether two files are a PEM certificate and its key. True for files that cannot be read: that is another fault. */
+export function isTlsPair(certFile: string, keyFile: string): boolean {
+  if (!isReadable(certFile) || !isReadable(keyFile)) return true;
+  try {
+    createSecureContext({ cert: readFileSync(certFile), key: readFileSync(keyFile) });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** DATABASE_URL. */
 export function postgresUrl() {
   const about = "the database; unset: an embedded Postgres under DATA_DIR";
-  const setting: Setting = { env: "DATABASE_URL", about, allowed: "postgres://user:password@host:5432/database" };
+  const setting: Setting = {
+    env: "DATABASE_URL",
+    about,
+    allowed: "postgres://user:password@host:5432/database (in a password, write # as %23, / as %2F, % as %25)",
+    secret: true,
+  };
   return z
     .string()
     .regex(/^postgres(ql)?:\/\/\S*$/)
@@ -80,7 +101,20 @@ export function postgresUrl() {
 
 function isPostgresUrl(url: string): boolean {
   // Several hosts (a:5432,b:5432) are good for the driver but not for URL, so only the first is looked at.
-  return URL.canParse(url.replace(/,[^/?]*(?=[/?]|$)/, ""));
+  const one = url.replace(/,[^/?]*(?=[/?]|$)/, "");
+  if (!URL.canParse(one)) return false;
+  const { username, password, pathname } = new URL(one);
+  return [username, password, pathname].every(canDecode);
+}
+
+/** The driver decodes the parts, and a lone % would make it throw. */
+function canDecode(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** BROKER_URL. It holds no password, since it is printed. */

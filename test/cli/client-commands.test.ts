@@ -1,6 +1,14 @@
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect } from "vitest";
+import { tableOfJobs } from "../../src/cli/jobs/list.ts";
+import { waitForEnd } from "../../src/cli/wait.ts";
+import { JobSchema, JobStatus } from "../../src/gen/aibroker/v1/job_pb.ts";
+import { GetJobResponseSchema } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { runCli, runHere, startCli } from "./run-cli.ts";
 import { test, WORKER_TOKEN } from "./with-broker.ts";
 
@@ -164,6 +172,39 @@ describe("jobs", () => {
   });
 });
 
+describe("a narrow terminal", () => {
+  const job = (id: string, lastError: string) =>
+    create(JobSchema, { job: { id, type: "ocr", maxAttempts: 5 }, status: JobStatus.FAILED, lastError });
+
+  test("shows the error of a job under it, and none under a job without", () => {
+    const jobs = [job("0199a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b", "the scan is empty ".repeat(9)), job("b", "")];
+    const lines = tableOfJobs(jobs, 80).split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[2]).toMatch(/^ {2}the scan is empty .*…$/);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+    expect(tableOfJobs(jobs, undefined).split("\n")).toHaveLength(3);
+  });
+});
+
+describe("the wait for a job's end", () => {
+  test("outlives a broker that is started anew, but not an answer that it is not let in", async () => {
+    const away = new ConnectError("connection refused", Code.Unavailable);
+    const ended = create(JobSchema, { status: JobStatus.DONE });
+    const answers = [away, away, ended];
+    const asks = (given: unknown[]) => ({
+      getJob: async () => {
+        const answer = given.shift();
+        if (answer instanceof Error) throw answer;
+        return create(GetJobResponseSchema, { job: answer as typeof ended });
+      },
+    });
+    expect(await waitForEnd(asks(answers), "a", undefined)).toBe(ended);
+    expect(answers).toEqual([]);
+    await expect(waitForEnd(asks([new ConnectError("no", Code.Unauthenticated)]), "a", undefined)).rejects.toThrow();
+    expect(await waitForEnd(asks([away, away]), "a", 1)).toBeUndefined();
+  });
+});
+
 describe("operators", () => {
   test("stats, workers and pauses", async ({ db: _, served }) => {
     for (const id of ["a", "b"]) await served.cli(["dispatch", "note", "--id", id]);
@@ -199,6 +240,23 @@ describe("a broker that does not let us in", () => {
     expect(stderr).toMatch(
       /^ai-job-broker: no broker at http:\/\/127.0.0.1:1 \(BROKER_URL\): connection refused; .*ai-job-broker dev.*\n$/,
     );
+  });
+
+  test("another kind of server, or TLS on one side only, exits 4 in one line", async ({ served }) => {
+    const web = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
+    await once(web, "listening");
+    const { port } = web.address() as { port: number };
+    const tls = served.url.replace("http:", "https:");
+    for (const [url, words] of [
+      [`http://127.0.0.1:${port}`, /broke off .*is it a broker that answers there\?\n$/],
+      [tls, /no TLS connection to .* write http:\/\/ in BROKER_URL\n$/],
+    ] as const) {
+      const { code, stdout, stderr } = await runCli(["stats"], { env: { BROKER_URL: url } });
+      expect({ code, stdout }, url).toEqual({ code: 4, stdout: "" });
+      expect(stderr).toMatch(words);
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+    }
+    web.close();
   });
 
   test("a reader that has had enough is no error", async ({ db, served }) => {

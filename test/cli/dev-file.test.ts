@@ -1,8 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { chmod, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test as base, expect } from "vitest";
 import { findTarget } from "../../src/cli/connection.ts";
+import { welcome } from "../../src/cli/dev.ts";
 import { devFilePath, devTokens, readDevFile, writeDevFile } from "../../src/cli/dev-file.ts";
 
 const test = base.extend<{ dataDir: string }>({
@@ -55,4 +57,19 @@ test("the dev token is never sent to another broker", async ({ dataDir }) => {
       token: undefined,
     });
   }
+});
+
+test("a folder that cannot be written to is named, with what to do", async ({ dataDir }) => {
+  await devTokens(dataDir);
+  await expect(devTokens(devFilePath(dataDir))).rejects.toThrow(
+    /tokens cannot be kept.*dev-tokens\.json.*Set DATA_DIR/,
+  );
+});
+
+test("what dev prints can be pasted, whatever the data folder is called", () => {
+  const file = { workerToken: "w", apiToken: "a" };
+  const printed = welcome({ url: "http://127.0.0.1:1", where: "x" }, file, { path: "p", dataDir: "/시험 'q' $HOME" });
+  const line = printed.split("\n").find((text) => text.includes("export DATA_DIR"));
+  const { stdout } = spawnSync("sh", ["-c", `${line}; printf %s "$DATA_DIR"`], { encoding: "utf8" });
+  expect(stdout).toBe("/시험 'q' $HOME");
 });

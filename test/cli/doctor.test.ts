@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer as createWebServer } from "node:http";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect } from "vitest";
@@ -6,7 +8,7 @@ import { checkNode } from "../../src/cli/doctor/process-checks.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
 import { freshDatabase } from "../support/db.ts";
 import { until } from "../support/until.ts";
-import { runHere } from "./run-cli.ts";
+import { runCli, runHere } from "./run-cli.ts";
 import { listenSomewhere, test } from "./with-broker.ts";
 
 /** Its findings, less one: the server of the tests runs without fsync. Looks at the exit code too. */
@@ -72,7 +74,11 @@ describe("doctor", () => {
     await db.sql`CREATE INDEX ai_job_lease_idx ON ai_job (lease_expires_at)`;
     const findings = await doctor({ DATABASE_URL: url });
     await db.sql`DROP INDEX ai_job_lease_idx`;
-    expect(of(findings, "drift")).toMatchObject([{ level: "warn", detail: expect.stringContaining("not_ready") }]);
+    const [drift] = of(findings, "drift");
+    expect(drift).toMatchObject({
+      level: "warn",
+      detail: expect.stringMatching(/^1 job stands .* lost \(not_ready\)$/),
+    });
     expect(of(findings, "reopened")).toMatchObject([{ level: "warn", detail: expect.stringContaining("again") }]);
     expect(of(findings, "indexes").at(-1)).toMatchObject({
       level: "warn",
@@ -92,6 +98,29 @@ describe("doctor", () => {
     expect(taken).toMatchObject({ level: "FAIL", detail: expect.stringContaining("no broker") });
     other.close();
     expect(await portOf(String(port))).toMatchObject({ level: "ok", detail: expect.stringContaining("is free") });
+  });
+
+  test("a web server on the port is no broker, and an address of another machine is named", async ({ url }) => {
+    const web = createWebServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
+    await once(web, "listening");
+    const { port } = web.address() as { port: number };
+    const [taken] = of(await doctor({ DATABASE_URL: url, PORT: String(port) }), "port");
+    web.close();
+    expect(taken).toMatchObject({ level: "FAIL", detail: expect.stringContaining("no broker") });
+    const [away] = of(await doctor({ DATABASE_URL: url, HOST: "192.0.2.1" }), "port");
+    expect(away).toMatchObject({ level: "FAIL", advice: expect.stringContaining("set HOST") });
+  });
+
+  test("a read-only database is a FAIL, and is not served", async ({ db, url }) => {
+    const name = db.sql(new URL(url).pathname.slice(1));
+    await db.sql`ALTER DATABASE ${name} SET default_transaction_read_only = on`;
+    const findings = await doctor({ DATABASE_URL: url });
+    const serve = await runCli(["serve"], { env: { DATABASE_URL: url, PORT: "0" } });
+    await db.sql`ALTER DATABASE ${name} RESET default_transaction_read_only`;
+    expect(of(findings, "database")).toContainEqual(
+      expect.objectContaining({ level: "FAIL", advice: expect.stringContaining("default_transaction_read_only") }),
+    );
+    expect(serve).toMatchObject({ code: 1, stderr: expect.stringContaining("it is read-only") });
   });
 
   test("an old Node is a FAIL", () => {

@@ -9,16 +9,18 @@ const COMMANDS = [
   ["migrate"],
   ["doctor"],
   ["dispatch"],
+  ["jobs"],
   ["jobs", "list"],
   ["jobs", "get"],
   ["jobs", "cancel"],
   ["jobs", "retry"],
   ["workers"],
   ["stats"],
+  ["types"],
   ["types", "pause"],
   ["types", "resume"],
 ];
-const PRINT_DATA = COMMANDS.filter(([name]) => !["serve", "dev", "demo"].includes(name ?? ""));
+const PRINT_DATA = COMMANDS.filter((words) => !["serve", "dev", "demo", "jobs", "types"].includes(words.join(" ")));
 
 describe("help", () => {
   test("the first page names every command and every exit code", async () => {
@@ -47,6 +49,15 @@ describe("help", () => {
     }
   });
 
+  test("help takes a command of a command, and refuses one that there is not", async () => {
+    expect((await runHere(["help", "jobs", "list"])).stdout).toBe((await runHere(["jobs", "list", "--help"])).stdout);
+    expect(await runHere(["help", "jobs", "lst"])).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: "ai-job-broker: unknown command 'lst'\nSee: ai-job-broker jobs --help\n",
+    });
+  });
+
   test("--version is the package's", async () => {
     expect((await runCli(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
@@ -70,7 +81,13 @@ describe("wrong usage exits 2 and says so in one go", () => {
     const { code, stdout, stderr } = await runHere(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(words);
+    expect(stderr).toMatch(/^ai-job-broker: /);
     expect(stderr).not.toContain("    at ");
+  });
+
+  test("wrong usage names the help that tells more", async () => {
+    const { stderr } = await runHere(["jobs", "get"]);
+    expect(stderr).toMatch(/\nSee: ai-job-broker jobs get --help\n$/);
   });
 
   test("no ids on stdin where - says so", async () => {

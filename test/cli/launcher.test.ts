@@ -3,6 +3,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { exists } from "../../src/store/embedded-lock.ts";
 import { until } from "../support/until.ts";
 import { LAUNCHER, type Running, watch } from "./run-cli.ts";
 
@@ -137,5 +138,19 @@ describe("a launch", () => {
   test.each([true, false])("a program that dies by a signal shows as 128 + its number (execve: %s)", async (execve) => {
     const root = givenPackage({ "src/main.ts": "process.kill(process.pid, 'SIGTERM'); setTimeout(() => {}, 60_000);" });
     expect((await launch(root, [], execve).done).code).toBe(143);
+  });
+
+  test("a launcher that is killed by force takes the program along, so that its port is free again", async () => {
+    const main = new URL("../../src/main.ts", import.meta.url).href;
+    const waiting = `
+      import { createServer } from "node:net";
+      createServer().listen(0, () => console.log("pid " + process.pid));
+      process.argv[2] = "--version";
+      await import(${JSON.stringify(main)});`;
+    const running = launch(givenPackage({ "src/main.ts": waiting }), ["x"], false);
+    const pid = await until("it is up", () => /pid (\d+)/.exec(running.stdout())?.[1]);
+    await until("the program has started", () => /\d+\.\d+\.\d+\n/.test(running.stdout()));
+    running.child.kill("SIGKILL");
+    await until("the program is gone", () => !exists(Number(pid)));
   });
 });

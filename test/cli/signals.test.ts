@@ -1,5 +1,9 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { stopSignals } from "../../src/cli/signals.ts";
+import { isUnderNpm, stopSignals } from "../../src/cli/signals.ts";
+import { until } from "../support/until.ts";
+import { watch } from "./run-cli.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });
@@ -11,7 +15,7 @@ afterEach(() => {
 
 function listen() {
   const exits: number[] = [];
-  return { ...stopSignals((code) => exits.push(code)), exits };
+  return { ...stopSignals({ exit: (code) => exits.push(code) }), exits };
 }
 
 test("the first signal asks to stop and is named", () => {
@@ -54,4 +58,28 @@ test("once disposed it hears nothing", () => {
   dispose();
   process.emit("SIGTERM", "SIGTERM");
   expect({ aborted: signal.aborted, heard: heard.mock.calls.length }).toEqual({ aborted: false, heard: 1 });
+});
+
+test("npx dies of a SIGTERM without passing it on, so the end of its shell counts as one", async () => {
+  vi.useRealTimers();
+  const signals = fileURLToPath(new URL("../../src/cli/signals.ts", import.meta.url));
+  const program = `
+    import { stopSignals } from ${JSON.stringify(signals)};
+    const { signal } = stopSignals();
+    setTimeout(() => {}, 60_000);
+    signal.addEventListener("abort", () => { console.log("told " + signal.reason); process.exit(); });
+    console.log("up");`;
+  // As npx runs a command: a shell that waits for it.
+  const shell = `"$NODE" --input-type=module -e "$PROGRAM"; exit $?`;
+  const env = { PATH: process.env["PATH"], NODE: process.execPath, PROGRAM: program, npm_lifecycle_script: "a b" };
+  const running = watch(spawn("sh", ["-c", shell], { env, stdio: "pipe" }));
+  await until("it is up", () => running.stdout().includes("up"));
+  running.child.kill("SIGTERM");
+  expect((await running.done).stdout).toBe("up\ntold SIGTERM\n");
+});
+
+test("a script that puts the broker into the background means to leave it behind", () => {
+  expect(isUnderNpm({ npm_lifecycle_script: "ai-job-broker serve" })).toBe(true);
+  expect(isUnderNpm({ npm_lifecycle_script: "ai-job-broker serve & wait-on tcp:50051" })).toBe(false);
+  expect(isUnderNpm({})).toBe(false);
 });

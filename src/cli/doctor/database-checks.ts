@@ -3,6 +3,7 @@ import type { Sql } from "../../store/db.ts";
 import * as ask from "../../store/doctor.ts";
 import { findDrift, findReopened } from "../../store/drift.ts";
 import { schemaState } from "../../store/migrate.ts";
+import { missingServeRights } from "../../store/serve-rights.ts";
 import { shortDuration } from "../time.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
@@ -16,6 +17,10 @@ export async function checkDatabase(sql: Sql, poolSize: number): Promise<Finding
   const health = await ask.serverHealth(sql);
   const answeredMs = Date.now();
   const findings = [...checkServer(health, poolSize), checkClock(health.nowMs, askedMs, answeredMs)];
+  const rights = await checkRights(sql);
+  findings.push(rights);
+  // A role that may not even look.
+  if (rights.level !== "ok") return findings;
   const schema = await checkSchema(sql);
   findings.push(schema, ...(await checkVacuum(sql)));
   if (schema.level === "ok")
@@ -30,6 +35,8 @@ function checkServer(health: ask.ServerHealth, poolSize: number): Finding[] {
   else findings.push(fail("database", `${name} is too old`, "use PostgreSQL 13 or newer"));
   if (health.inRecovery)
     findings.push(fail("database", "it is a read-only standby", "point DATABASE_URL at the primary"));
+  else if (health.readOnly)
+    findings.push(fail("database", "it is read-only", "switch default_transaction_read_only off, for this role too"));
   const isDurable = health.fsync && health.synchronousCommit !== "off";
   if (isDurable) findings.push(ok("durability", `fsync on, synchronous_commit ${health.synchronousCommit}`));
   else {
@@ -64,6 +71,13 @@ function checkClock(databaseMs: number, askedMs: number, answeredMs: number): Fi
     detail,
     "run NTP on both; leases go by the database's clock, ages on this screen by this machine's",
   );
+}
+
+async function checkRights(sql: Sql): Promise<Finding> {
+  const missing = await missingServeRights(sql);
+  if (missing.length === 0) return ok("rights", "this role may do what a broker does");
+  const advice = `as the owner of the tables run: ${missing.join("; ")}`;
+  return fail("rights", "this role may not do all that a broker does; the checks below were left out", advice);
 }
 
 async function checkSchema(sql: Sql): Promise<Finding> {
@@ -117,8 +131,15 @@ async function checkDrift(sql: Sql): Promise<Finding> {
   const { drifts, complete } = await findDrift(sql);
   if (drifts.length === 0)
     return ok("drift", complete ? "the state tables agree with ai_job" : "none in the first million jobs");
-  const ids = drifts.slice(0, 3).map((drift) => `${drift.id} ${drift.kind}`);
-  const detail = `${drifts.length}${complete ? "" : " or more"} jobs stand wrong in the state tables, for example ${ids.join(", ")}`;
+  const shown = drifts.slice(0, 3);
+  const jobIds = await ask.jobIdsOf(
+    sql,
+    shown.map(({ id }) => id),
+  );
+  const examples = shown.map(({ id, kind }) => `${jobIds.get(id) ?? `row ${id}, which has no job`} (${kind})`);
+  const jobs =
+    drifts.length === 1 && complete ? "1 job stands" : `${drifts.length}${complete ? "" : " or more"} jobs stand`;
+  const detail = `${jobs} wrong in the state tables, for example ${examples.join(", ")}`;
   return warn(
     "drift",
     detail,
@@ -129,6 +150,6 @@ async function checkDrift(sql: Sql): Promise<Finding> {
 async function checkReopened(sql: Sql): Promise<Finding> {
   const ids = await findReopened(sql);
   if (ids.length === 0) return ok("reopened", "no ended job was opened again");
-  const detail = `${ids.length} jobs that were DONE are open again, for example ${ids.slice(0, 3).join(", ")}`;
+  const detail = `${ids.length === 1 ? "1 job that was DONE is" : `${ids.length} jobs that were DONE are`} open again, for example ${ids.slice(0, 3).join(", ")}`;
   return warn("reopened", detail, "Django's publish or mark_failed did it: they run twice; cancel what should not");
 }

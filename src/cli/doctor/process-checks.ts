@@ -1,12 +1,13 @@
 /** What `doctor` finds without a database: runtime, settings, tokens, the port. */
 import { createServer } from "node:net";
 import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Config, ConfigError, configWarnings, loadConfig } from "../../config.ts";
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../gen/grpc/health/v1/health_pb.ts";
 import { devFilePath, readDevFile } from "../dev-file.ts";
 import { codeOf } from "../explain.ts";
 import { isLoopback } from "../loopback.ts";
+import { openSession } from "../session.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const SHORT_TOKEN = 16;
@@ -73,13 +74,23 @@ export function checkExposure(config: Config): Finding {
   );
 }
 
+// Why an address cannot be listened on, by the system's code.
+const WHY_NOT: Record<string, string> = {
+  EACCES: "ports below 1024 need more rights: set PORT to a higher one",
+  EADDRNOTAVAIL: "this machine has no such address: set HOST to one of its own, or to 0.0.0.0",
+  ENOTFOUND: "there is no such host: set HOST to an address of this machine, or to 0.0.0.0",
+};
+
 /** Whether the port is free, or a broker answers there. */
 export async function checkPort(config: Config): Promise<Finding> {
   const at = `${config.host}:${config.port}`;
-  if (config.port === 0) return ok("port", "a free one is picked at the start");
   const code = await tryToListen(config.host, config.port);
+  if (code === undefined && config.port === 0) return ok("port", "a free one is picked at the start");
   if (code === undefined) return ok("port", `${at} is free`);
-  if (code !== "EADDRINUSE") return fail("port", `${at} cannot be listened on (${code})`, "set HOST and PORT");
+  if (code !== "EADDRINUSE") {
+    const words = WHY_NOT[code] ?? "give another HOST or PORT";
+    return fail("port", `${at} cannot be listened on (${code})`, words);
+  }
   const health = await askHealth(config);
   if (health === Serving.SERVING) return ok("port", `a broker answers at ${at}`);
   if (health !== undefined)
@@ -102,7 +113,7 @@ async function tryToListen(host: string, port: number): Promise<string | undefin
 async function askHealth(config: Config): Promise<number | undefined> {
   const host = config.host === "0.0.0.0" || config.host === "::" ? "localhost" : config.host;
   const url = `${config.tlsCertFile ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${config.port}`;
-  const session = new Http2SessionManager(url, undefined, { rejectUnauthorized: false });
+  const session = openSession(url, { rejectUnauthorized: false });
   const transport = createGrpcTransport({ baseUrl: url, sessionManager: session, defaultTimeoutMs: HEALTH_TIMEOUT_MS });
   try {
     // The first token opens health where OPEN_INTROSPECTION is off.

@@ -13,7 +13,7 @@ export function addJobsCancel(jobs: Command, done: (code: ExitCode) => void): vo
     .command("cancel")
     .description("End jobs: a pending one at once, a running one when its worker stops or after CANCEL_GRACE_MS.")
     .argument("<ids...>", "job ids; - reads one per line from stdin")
-    .option("--reason <text>", "told to the worker and kept with the job", "")
+    .option("--reason <text>", "told to the worker and kept with the job")
     .option("--json", "print the API's answer as JSON")
     .addHelpText(
       "after",
@@ -24,8 +24,8 @@ Examples:
 
 Exits 3 when a job was not found or had ended otherwise before.`,
     )
-    .action(async (given: string[], options: { reason: string; json?: boolean }) => {
-      const results = await cancel(await readIds(given), options.reason);
+    .action(async (given: string[], options: { reason?: string; json?: boolean }) => {
+      const results = await cancel(await readIds(given), options.reason ?? "");
       if (options.json) printJson({ results: results.map((one) => messageJson(CancelJobResultSchema, one)) });
       else for (const result of results) print(`${oneLine(result.jobId)}  ${words(result)}`);
       done(results.every(isCancelled) ? EXIT.ok : EXIT.notDone);

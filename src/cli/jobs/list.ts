@@ -7,7 +7,7 @@ import { type ListJobsRequest, ListJobsRequestSchema } from "../../gen/aibroker/
 import { type Connection, withBroker } from "../connection.ts";
 import { listOf, parseCount } from "../options.ts";
 import { enumName, messageJson, print, printJson, say } from "../output.ts";
-import { table } from "../text.ts";
+import { oneLine, shorten, table, widthOf } from "../text.ts";
 import { ago, parseTime } from "../time.ts";
 
 interface Options {
@@ -84,8 +84,9 @@ function requestOf(options: Options): ListJobsRequest {
   return request;
 }
 
-function tableOfJobs(jobs: Job[], columns: number | undefined): string {
-  const head = ["ID", "TYPE", "STATUS", "ATTEMPTS", "WORKER", "CREATED", "ERROR"];
+/** With its last error at the end of a job's line; where the terminal is too narrow for it, on a line below. */
+export function tableOfJobs(jobs: Job[], columns: number | undefined): string {
+  const head = ["ID", "TYPE", "STATUS", "ATTEMPTS", "WORKER", "CREATED"];
   const rows = jobs.map((job) => [
     job.job?.id ?? "",
     job.job?.type ?? "",
@@ -93,9 +94,17 @@ function tableOfJobs(jobs: Job[], columns: number | undefined): string {
     `${job.attemptCount}/${job.job?.maxAttempts}`,
     job.lockedBy,
     ago(job.job?.createdAt),
-    job.lastError.slice(0, 200),
   ]);
-  return table(head, rows, columns);
+  const errors = jobs.map((job) => oneLine(job.lastError.slice(0, 200)));
+  const whole = table(
+    [...head, "ERROR"],
+    rows.map((row, i) => [...row, errors[i] ?? ""]),
+  );
+  const fits = columns === undefined || whole.split("\n").every((line) => widthOf(line) <= columns);
+  if (fits || errors.every((error) => error === "")) return fits ? whole : table(head, rows, columns);
+  const [top = "", ...lines] = table(head, rows, columns).split("\n");
+  const below = lines.flatMap((line, i) => (errors[i] ? [line, shorten(`  ${errors[i]}`, columns)] : [line]));
+  return [top, ...below].join("\n");
 }
 
 function statusOf(job: Job): string {
