@@ -1,6 +1,6 @@
 import { chmod, chown, cp, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, vi } from "vitest";
+import { describe, expect, onTestFinished, vi } from "vitest";
 import { installedPackage } from "../../src/store/embedded-binaries.ts";
 import { test } from "../support/embedded.ts";
 import { until } from "../support/until.ts";
@@ -99,7 +99,10 @@ describe("the binaries of an embedded Postgres", () => {
     folder,
   }) => {
     const packageDir = await copyPackage(folder);
-    await chmod(join(packageDir, "native", "lib"), 0o555);
+    const lib = join(packageDir, "native", "lib");
+    await chmod(lib, 0o555);
+    // An ordinary user could not clear it away otherwise; as root it may be gone by then.
+    onTestFinished(() => chmod(lib, 0o755).catch(() => undefined));
     const dataDir = await ownFolder(folder, "home");
     const broker = await startBroker({ dataDir, packageDir }, asNobody);
     expect(broker.error).toBeUndefined();
