@@ -1,6 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { chmod, chown, cp, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, vi } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { installedPackage } from "../../src/store/embedded-binaries.ts";
 import { test } from "../support/embedded.ts";
 import { until } from "../support/until.ts";
@@ -11,7 +12,16 @@ vi.setConfig({ testTimeout: 60_000 });
 const isRoot = process.getuid?.() === 0;
 const NOBODY = 65_534;
 /** To be an ordinary user, also where the tests are run by root. */
-const asNobody = isRoot ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", "--"] : [];
+const asNobody = isRoot ? becomeNobody() : [];
+
+function becomeNobody(): string[] {
+  const plain = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+  const [program = "", ...args] = plain;
+  const canRead = spawnSync(program, [...args, "--", "test", "-r", join(process.cwd(), "package.json")]).status === 0;
+  // A checkout in a folder that only root may enter: nobody may read it all the same, and write nowhere more.
+  const readAll = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
+  return [...plain, ...(canRead ? [] : readAll), "--"];
+}
 
 describe("the folder of an embedded Postgres", () => {
   test("may be so deep that no socket fits into it", async ({ start, connect, folder }) => {
@@ -101,15 +111,18 @@ describe("the binaries of an embedded Postgres", () => {
     const packageDir = await copyPackage(folder);
     const lib = join(packageDir, "native", "lib");
     await chmod(lib, 0o555);
-    // An ordinary user could not clear it away otherwise; as root it may be gone by then.
-    onTestFinished(() => chmod(lib, 0o755).catch(() => undefined));
-    const dataDir = await ownFolder(folder, "home");
-    const broker = await startBroker({ dataDir, packageDir }, asNobody);
-    expect(broker.error).toBeUndefined();
-    expect(await connect(broker.url)`SELECT 1 AS one`).toEqual([{ one: 1 }]);
-    expect(await readdir(join(dataDir, "postgres-lib"))).toContain("libicuuc.so.60");
-    expect(await readdir(join(packageDir, "native", "lib"))).not.toContain("libicuuc.so.60");
-    await broker.leave();
+    try {
+      const dataDir = await ownFolder(folder, "home");
+      const broker = await startBroker({ dataDir, packageDir }, asNobody);
+      expect(broker.error).toBeUndefined();
+      expect(await connect(broker.url)`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+      expect(await readdir(join(dataDir, "postgres-lib"))).toContain("libicuuc.so.60");
+      expect(await readdir(join(packageDir, "native", "lib"))).not.toContain("libicuuc.so.60");
+      await broker.leave();
+    } finally {
+      // An ordinary user could not clear it away otherwise.
+      await chmod(lib, 0o755);
+    }
   });
 });
 
@@ -126,13 +139,15 @@ describe.runIf(isRoot)("an embedded Postgres that root starts", () => {
     folder,
   }) => {
     const dataDir = await ownFolder(folder, "home");
-    const mine = await startBroker({ dataDir }, asNobody);
+    // Of its own: the checkout may stand where only root may go.
+    const packageDir = await copyPackage(folder);
+    const mine = await startBroker({ dataDir, packageDir }, asNobody);
     await connect(mine.url)`CREATE TABLE kept AS SELECT 1 AS one`;
     await mine.leave();
-    const roots = await start({ dataDir });
+    const roots = await start({ dataDir, packageDir });
     expect(await connect(roots.url)`SELECT one FROM kept`).toEqual([{ one: 1 }]);
     await roots.stop();
-    const again = await startBroker({ dataDir }, asNobody);
+    const again = await startBroker({ dataDir, packageDir }, asNobody);
     expect(await connect(again.url)`SELECT one FROM kept`).toEqual([{ one: 1 }]);
     await again.leave();
   });
