@@ -66,19 +66,11 @@ export async function startPostgres(
     const run = await startOnWindows(place, serverOptions(place, settings));
     return run === undefined ? { kind: "exited", said: await readLog(place, from) } : { kind: "ready", run };
   }
-  const child = await spawnPostgres(place, settings);
-  const { promise: gone, resolve } = Promise.withResolvers<void>();
-  let failure = "";
-  child.once("exit", () => resolve());
-  child.once("error", (error) => {
-    failure = error.message;
-    resolve();
-  });
+  const { child, end } = await spawnPostgres(place, settings);
+  const gone = end.then(() => undefined);
   let isGone = false;
   const guard = child.stdio[3] as Duplex;
-  // The guard closes its end first when it is killed; that must not hurt us.
-  guard.on("error", () => undefined);
-  gone.then(() => {
+  void gone.then(() => {
     isGone = true;
     guard.destroy();
   });
@@ -90,11 +82,17 @@ export async function startPostgres(
     if (signal.aborted) await stopChild(child, gone);
     else await Promise.race([gone, sleep(POLL_MS)]);
   }
-  const said = await readLog(place, from);
+  const [failure, said] = [await end, await readLog(place, from)];
   return { kind: "exited", said: [failure, said].filter((text) => text !== "").join("\n") };
 }
 
-async function spawnPostgres(place: Place, settings: Record<string, string>): Promise<ChildProcess> {
+interface Spawned {
+  child: ChildProcess;
+  /** Resolves when it is gone, with the reason why it could not be started, or nothing. */
+  end: Promise<string>;
+}
+
+async function spawnPostgres(place: Place, settings: Record<string, string>): Promise<Spawned> {
   const { account, binaries, pgdata } = place;
   const options = serverOptions(place, settings);
   const program = [...account.prefix, ...binaries.env, binaries.postgres, "-D", pgdata, ...options];
@@ -108,10 +106,16 @@ async function spawnPostgres(place: Place, settings: Record<string, string>): Pr
       detached: true,
       ...account.ids,
     });
+    // Heard from this moment on: a Postgres that refuses to start can be gone before the log file is closed.
+    const { promise: end, resolve } = Promise.withResolvers<string>();
+    child.once("exit", () => resolve(""));
+    child.once("error", (error) => resolve(error.message));
+    // The guard closes its end first when it is killed; that must not hurt us.
+    (child.stdio[3] as Duplex).on("error", () => undefined);
     // A program that forgets to stop its database can end all the same; the guard does the rest.
     child.unref();
     (child.stdio[3] as Duplex & { unref(): void }).unref();
-    return child;
+    return { child, end };
   } finally {
     await log.close();
   }
