@@ -1,14 +1,5 @@
 /** The figures as a reader of the README sees them. */
-import { cpus, totalmem } from "node:os";
 import type { Figures, Spread } from "./measure.ts";
-
-/** What the figures were measured on. */
-export function machineLine(postgresVersion: string): string {
-  const cores = cpus();
-  const memoryGib = Math.round(totalmem() / 2 ** 30);
-  const model = cores[0]?.model.trim() ?? "unknown CPU";
-  return `${model}, ${cores.length} cores, ${memoryGib} GiB, Node ${process.versions.node}, PostgreSQL ${postgresVersion}`;
-}
 
 /** A markdown table; each row is compared with the first one that claims as many jobs at once. */
 export function table(figures: readonly Figures[]): string {

@@ -16,7 +16,8 @@ import { startEmbeddedPostgres } from "../src/store/embedded.ts";
 import { migrate } from "../src/store/migrate.ts";
 import { clear, fill } from "./backlog.ts";
 import { casesOf } from "./claim-cases.ts";
-import { machineLine, table } from "./claim-report.ts";
+import { table } from "./claim-report.ts";
+import { machineLine } from "./harness/machine.ts";
 import { type Figures, measure, meet } from "./measure.ts";
 
 const { values } = parseArgs({

@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { createBell } from "./dispatch/bell.ts";
-import { createMoves } from "./dispatch/create-moves.ts";
+import { type BrokerMoves, createMoves } from "./dispatch/create-moves.ts";
 import { createSeen } from "./dispatch/seen.ts";
+import { createStreams } from "./dispatch/streams.ts";
 import { Waiters } from "./dispatch/waiters.ts";
 import { brokerLoops } from "./loops/broker-loops.ts";
 import { startLoop } from "./loops/loop.ts";
@@ -20,6 +21,7 @@ import { startServer } from "./rpc/server.ts";
 import { openDatabase } from "./store/db.ts";
 import { due } from "./store/due.ts";
 import { ping } from "./store/ping.ts";
+import { brokerSeen, forgetBroker } from "./store/sessions.ts";
 import { createTokens } from "./tokens.ts";
 import { packageVersion } from "./version.ts";
 
@@ -38,6 +40,8 @@ export interface RunningBroker {
 }
 
 const BELL_GAP_MS = 50;
+/** Of SHUTDOWN_TIMEOUT_MS, for streams to end by themselves. */
+const STREAMS_SHARE = 0.8;
 /** Above what handlers check by themselves, since the transport's own answer to a large message reads as 'retry'. */
 const TRANSPORT_ROOM = 2;
 
@@ -48,8 +52,8 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
   const describe = (err: unknown) => (Array.isArray(err) ? err : describeBug(err));
   const log = parent.child({}, { serializers: { err: describe } });
   const core = createCore({ config, databaseUrl, log });
-  const { db, moves, seen, waiters } = core;
-  const routes = createRoutes({ moves, db, limits: serviceLimits(config), identity: core.identity, seen: seen.note });
+  const { db, moves, seen, streams, waiters, identity } = core;
+  const routes = createRoutes({ moves, streams, db, limits: serviceLimits(config), identity, seen: seen.note });
   const server = await listen(config, log, core, routes.register).catch(async (err) => {
     await closeCore(core);
     throw err;
@@ -58,6 +62,7 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
   // Who is told the address may ask at once.
   onDatabase(
     await ping(db.reserved)
+      .then(() => brokerSeen(db.reserved, identity.instanceId))
       .then(() => null)
       .catch((err: unknown) => err),
   );
@@ -65,6 +70,9 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
     db,
     moves,
     seen,
+    streams,
+    brokerId: identity.instanceId,
+    streamsEveryMs: Math.min(1_000, config.workPingMs, config.workSilenceMs / 4, config.workAckTimeoutMs / 4),
     reclaimEveryMs: config.reclaimEveryMs,
     onDatabase,
     onDrift: (repaired) =>
@@ -74,10 +82,14 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
     url: server.url,
     port: server.port,
     stop: async () => {
-      // The order: nobody new, long polls answer, calls end, loops end, what is left in memory is written.
+      // The order: nobody new, long polls answer, streams and calls end, loops end, what is left in memory is written.
       server.drain();
       waiters.stop();
-      const clean = await server.stop(config.shutdownTimeoutMs);
+      // Streams end before the server's own deadline, which cuts.
+      const [clean] = await Promise.all([
+        server.stop(config.shutdownTimeoutMs),
+        streams.drain(config.shutdownTimeoutMs * STREAMS_SHARE),
+      ]);
       if (!clean) log.warn("SHUTDOWN_TIMEOUT_MS passed with calls under way; they were cut off");
       await Promise.all(loops.map((stop) => stop()));
       await closeCore(core);
@@ -105,15 +117,26 @@ function createCore({ config, databaseUrl, log }: BrokerOptions) {
     onRing: () => waiters.lookNow(),
     onError,
   });
-  const moves = createMoves({ db, waiters, bell, log, ...moveSettings(config) });
-  return { db, identity, waiters, bell, moves, seen: createSeen(), onError };
+  const streams = createStreams({
+    db,
+    brokerId: identity.instanceId,
+    waiters,
+    log,
+    moves: (): BrokerMoves => moves,
+    ...streamSettings(config),
+    onError,
+  });
+  const moves = createMoves({ db, waiters, bell, news: streams.news, log, ...moveSettings(config) });
+  return { db, identity, waiters, bell, moves, streams, seen: createSeen(), onError };
 }
 
 type Core = ReturnType<typeof createCore>;
 
-async function closeCore({ db, waiters, bell, seen, onError }: Core): Promise<void> {
+async function closeCore({ db, identity, waiters, bell, streams, seen, onError }: Core): Promise<void> {
   waiters.stop();
+  await streams.stop();
   await bell.stop();
+  await forgetBroker(db.sql, identity.instanceId).catch(onError);
   await seen.flush(db.sql).catch(onError);
   await db.close();
 }
@@ -139,6 +162,7 @@ function listen(
       seen: (workerId) => seen.note(workerId, null, true),
     }),
     restPaths: SHIM_PATHS,
+    corsOrigins: config.corsOrigins,
     gate: createGate({ workerTokens, apiTokens, openIntrospection: config.openIntrospection }),
     interceptors: [observeCalls(log)],
     maxMessageBytes: config.maxRequestBytes * TRANSPORT_ROOM,
@@ -158,6 +182,20 @@ function moveSettings(config: Config) {
   };
 }
 
+function streamSettings(config: Config) {
+  return {
+    limits: {
+      maxStreams: config.workMaxStreams,
+      pingMs: config.workPingMs,
+      silenceMs: config.workSilenceMs,
+      ackMs: config.workAckTimeoutMs,
+    },
+    leaseMs: config.leaseTtlMs,
+    maxAnswerBytes: config.maxAnswerBytes,
+    pollMs: config.pollEveryMs,
+  };
+}
+
 function serviceLimits(config: Config) {
   return {
     maxPayloadBytes: config.maxPayloadBytes,
@@ -168,6 +206,9 @@ function serviceLimits(config: Config) {
     shimLeaseMs: config.shimLeaseTtlMs,
     defaultMaxAttempts: config.defaultMaxAttempts,
     strictTypes: config.strictTypes,
+    pingMs: config.workPingMs,
+    silenceMs: config.workSilenceMs,
+    maxFramesPerSecond: config.workMaxFramesPerSecond,
   };
 }
 

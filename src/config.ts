@@ -2,7 +2,18 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { nearMisses } from "./config/near-miss.ts";
-import { brokerUrl, file, flag, isTlsPair, postgresUrl, type Setting, TOKEN, tokens, whole } from "./config/setting.ts";
+import {
+  brokerUrl,
+  file,
+  flag,
+  isTlsPair,
+  origins,
+  postgresUrl,
+  type Setting,
+  TOKEN,
+  tokens,
+  whole,
+} from "./config/setting.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -40,6 +51,7 @@ const settings = z.object({
   workerTokens: tokens("INTERNAL_WORKER_TOKEN", "what workers and the REST endpoints accept; unset: they are closed"),
   apiTokens: tokens("INTERNAL_API_TOKEN", "what JobService and AdminService accept; unset: they are closed"),
   openIntrospection: flag("OPEN_INTROSPECTION", true, "health and reflection answer without a token"),
+  corsOrigins: origins("CORS_ORIGINS", "browser pages of these origins may call the RPCs; unset: none may"),
   tlsCertFile: file("TLS_CERT_FILE", "PEM certificate chain; with TLS_KEY_FILE the port speaks TLS"),
   tlsKeyFile: file("TLS_KEY_FILE", "PEM private key"),
   logLevel: z
@@ -76,6 +88,17 @@ const settings = z.object({
   reclaimEveryMs: whole("RECLAIM_EVERY_MS", 1000, 10, MINUTE, "how often expired leases are looked for"),
   pollEveryMs: whole("POLL_EVERY_MS", 1000, 10, 1000, "how often waiting claims look for jobs inserted by plain SQL"),
   shutdownTimeoutMs: whole("SHUTDOWN_TIMEOUT_MS", 30_000, 0, 10 * MINUTE, "how long calls may finish after SIGTERM"),
+  workMaxStreams: whole("WORK_MAX_STREAMS", 10_000, 0, 100_000, "Work streams on this broker; more are refused"),
+  workPingMs: whole("WORK_PING_MS", 20_000, 10, DAY, "a streaming worker that is silent for so long is pinged"),
+  workSilenceMs: whole("WORK_SILENCE_MS", 60_000, 20, DAY, "a streaming worker that is silent for so long is gone"),
+  workAckTimeoutMs: whole(
+    "WORK_ACK_TIMEOUT_MS",
+    30_000,
+    20,
+    DAY,
+    "how long a streaming worker may take to ack its jobs",
+  ),
+  workMaxFramesPerSecond: whole("WORK_MAX_FRAMES_PER_SECOND", 1000, 1, 1e6, "messages from one Work stream"),
   maxPayloadBytes: whole("MAX_PAYLOAD_BYTES", MIB, 2, 64 * MIB, "the largest payload of a job"),
   maxResultBytes: whole("MAX_RESULT_BYTES", 8 * MIB, 2, 128 * MIB, "the largest result of a job"),
   maxRequestBytes: whole("MAX_REQUEST_BYTES", 16 * MIB, 1024, 256 * MIB, "the largest request"),
@@ -137,6 +160,11 @@ const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: string }[] =
     keys: ["maxPayloadBytes", "maxRequestBytes"],
     holds: (s) => s.maxPayloadBytes <= s.maxRequestBytes,
     fault: "MAX_PAYLOAD_BYTES must not be larger than MAX_REQUEST_BYTES, or no such payload could ever arrive",
+  },
+  {
+    keys: ["workPingMs", "workSilenceMs"],
+    holds: (s) => s.workPingMs < s.workSilenceMs,
+    fault: "WORK_PING_MS must be smaller than WORK_SILENCE_MS, or workers are given up before they are asked",
   },
   {
     keys: ["backoffBaseMs", "backoffMaxMs"],

@@ -56,6 +56,12 @@ describe("defaults", () => {
       statementTimeoutMs: 5000,
       lockTimeoutMs: 1000,
       openIntrospection: true,
+      corsOrigins: [],
+      workMaxStreams: 10_000,
+      workPingMs: 20_000,
+      workSilenceMs: 60_000,
+      workAckTimeoutMs: 30_000,
+      workMaxFramesPerSecond: 1_000,
       logLevel: "info",
     });
   });

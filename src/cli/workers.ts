@@ -23,15 +23,22 @@ export function addWorkers(program: Command): void {
     });
 }
 
+/** How many are open, and the jobs that they take together. */
+function streamsOf({ streams }: Worker): string {
+  if (streams.length === 0) return "";
+  return `${streams.length} (${streams.reduce((sum, { maxInFlight }) => sum + maxInFlight, 0)} jobs)`;
+}
+
 function tableOfWorkers(workers: Worker[]): string {
   const rows = workers.map((worker) => [
     worker.workerId,
     // Until its first sighting is written down, nothing is known of it but its leases.
     worker.lastSeenAt === undefined ? "" : worker.legacy ? "REST" : "gRPC",
+    streamsOf(worker),
     String(worker.running),
     ago(worker.lastSeenAt),
     worker.types.join(",") || "any",
     worker.jobIds.slice(0, 3).join(" ") + (worker.jobIds.length > 3 ? " …" : ""),
   ]);
-  return table(["WORKER", "BY", "RUNNING", "SEEN", "TYPES", "JOBS"], rows, process.stdout.columns);
+  return table(["WORKER", "BY", "STREAMS", "RUNNING", "SEEN", "TYPES", "JOBS"], rows, process.stdout.columns);
 }

@@ -44,6 +44,22 @@ export function tokens(env: string, about: string) {
   return z.string().transform(splitList).pipe(z.array(TOKEN)).default([]).meta({ setting });
 }
 
+/** Origins as browsers send them: scheme, host and port. */
+export function origins(env: string, about: string) {
+  const allowed = "origins such as https://app.example.com:8443, separated by commas, or * for any";
+  const setting: Setting = { env, about, allowed };
+  return z
+    .string()
+    .transform(splitList)
+    .pipe(z.array(z.string().refine(isOrigin)))
+    .default([])
+    .meta({ setting });
+}
+
+function isOrigin(text: string): boolean {
+  return text === "*" || (/^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text);
+}
+
 /** A secret that a header can carry. */
 export const TOKEN = z.string().regex(/^[!-~]{1,512}$/);
 

@@ -25,7 +25,12 @@ export function createBell(options: BellOptions): Bell {
   let gap: NodeJS.Timeout | undefined;
   let again = false;
   let stopped = false;
-  const line = listen(options.sql, (from) => from !== options.instanceId && options.onRing(), options.onRing);
+  const line = listen(
+    options.sql,
+    "ai_ready",
+    (from) => from !== options.instanceId && options.onRing(),
+    options.onRing,
+  );
   line.catch(options.onError);
 
   function send(): void {
@@ -35,7 +40,7 @@ export function createBell(options: BellOptions): Bell {
       if (again && !stopped) send();
     }, options.gapMs);
     gap.unref();
-    notify(options.sql, options.instanceId).catch(options.onError);
+    notify(options.sql, "ai_ready", options.instanceId).catch(options.onError);
   }
 
   return {

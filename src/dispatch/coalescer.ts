@@ -6,18 +6,23 @@ export interface Coalescer<I, O> {
 }
 
 /**
- * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it). An idle coalescer adds
+ * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it); with `weigh`, an item
+ * may count for more than one. An idle coalescer adds
  * no delay. A batch that fails is run again, each call by itself. `run` must answer in the order of its items.
  */
-export function createCoalescer<I, O>(run: (items: I[]) => Promise<O[]>, maxItems: number): Coalescer<I, O> {
-  type Call = { items: I[]; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
+export function createCoalescer<I, O>(
+  run: (items: I[]) => Promise<O[]>,
+  maxItems: number,
+  weigh: (item: I) => number = () => 1,
+): Coalescer<I, O> {
+  type Call = { items: I[]; weight: number; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
   let queue: Call[] = [];
   let running = false;
 
   function next(): Call[] {
     let size = 0;
     const end = queue.findIndex((call, at) => {
-      size += call.items.length;
+      size += call.weight;
       return at > 0 && size > maxItems;
     });
     const batch = end === -1 ? queue : queue.slice(0, end);
@@ -50,7 +55,8 @@ export function createCoalescer<I, O>(run: (items: I[]) => Promise<O[]>, maxItem
   return {
     add(items) {
       const { promise, resolve, reject } = Promise.withResolvers<O[]>();
-      queue.push({ items, resolve, reject });
+      const weight = items.reduce((sum, item) => sum + weigh(item), 0);
+      queue.push({ items, weight, resolve, reject });
       if (!running) void drain();
       return promise;
     },

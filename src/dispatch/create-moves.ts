@@ -12,10 +12,11 @@ import { reclaim } from "../store/reclaim.ts";
 import { release } from "../store/release.ts";
 import { report } from "../store/report.ts";
 import { retry } from "../store/retry.ts";
-import type { Beat, Dispatched, LeaseRef, NewJob, Released, Renewal } from "../store/rows.ts";
+import type * as rows from "../store/rows.ts";
 import type { Bell } from "./bell.ts";
 import { createClaims } from "./claims.ts";
 import { createCoalescer } from "./coalescer.ts";
+import type { LeaseNews } from "./lease-news.ts";
 import type { Moves } from "./moves.ts";
 import { createQueueLimit } from "./queue-limit.ts";
 import { runStatement } from "./statement.ts";
@@ -26,6 +27,8 @@ export interface MovesOptions {
   db: Database;
   waiters: Waiters;
   bell: Pick<Bell, "ring">;
+  /** Told of leases that end or are to end, for the streams. */
+  news: LeaseNews;
   log: Logger;
   leaseMs: number;
   /** Of legacy workers' leases. */
@@ -42,14 +45,21 @@ export interface MovesOptions {
 /** Leases that one reclaim takes back at most. */
 const RECLAIM_BATCH = 500;
 const HEARTBEAT_BATCH = 5_000;
+/** Reports that go into one statement; a large result counts for several. */
+const REPORT_BATCH = 1_000;
+const REPORT_UNIT_BYTES = 16_384;
 
 export interface BrokerMoves extends Moves {
   /** Takes back what has expired, one batch; full: there may be more. */
   reclaim(): Promise<{ full: boolean }>;
+  /** Leases were taken back by another statement: their log lines, and whoever is to hear of it. */
+  reclaimed(taken: rows.Reclaimed[]): void;
+  /** A release of leases whose worker never saw them; those that it has named since in a heartbeat stay its own. */
+  giveBack(workerId: string, leases: rows.LeaseRef[], reason: string): Promise<rows.Released[]>;
 }
 
 export function createMoves(options: MovesOptions): BrokerMoves {
-  return { ...producerMoves(options), ...workerMoves(options) };
+  return { ...producerMoves(options), ...leaseMoves(options), ...endingMoves(options) };
 }
 
 /** Jobs that went back to PENDING wake who waits for them, here and on the other brokers. */
@@ -60,10 +70,10 @@ function wake({ waiters, bell }: MovesOptions, changes: Change[]): void {
 }
 
 function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry" | "resumed"> {
-  const { db, waiters, bell, log } = options;
+  const { db, waiters, bell, log, news } = options;
   const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
 
-  function announce(jobs: NewJob[], stored: Dispatched[]): void {
+  function announce(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
     const created = jobs.filter((_, i) => stored[i]?.created);
     const dueNow = new Map<string, number>();
     let later = false;
@@ -88,7 +98,10 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
     },
     async cancel(jobIds, reason) {
       const cancelled = await runStatement(() => cancel(db.sql, jobIds, reason, options.cancelGraceMs));
-      for (const c of cancelled) trace(log, "cancel", c, { outcome: c.outcome });
+      for (const c of cancelled) {
+        trace(log, "cancel", c, { outcome: c.outcome });
+        if (c.outcome === "REQUESTED") news.cancelled(c.token, c.instanceId);
+      }
       return cancelled;
     },
     async retry(jobIds) {
@@ -105,48 +118,94 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
   };
 }
 
-function workerMoves(options: MovesOptions): Omit<BrokerMoves, "dispatch" | "cancel" | "retry" | "resumed"> {
-  const { db, waiters, log } = options;
-  const beats = createCoalescer<Beat, Renewal>(
+type LeaseMove = "claim" | "heartbeat" | "release" | "giveBack" | "reclaim" | "reclaimed" | "legacyNext";
+
+/** How a lease begins, is kept, and goes back. */
+function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
+  const { db, log, news } = options;
+  const beats = createCoalescer<rows.Beat, rows.Renewal>(
     (items) => runStatement(() => heartbeat(db.reserved, items, options.leaseMs)),
     HEARTBEAT_BATCH,
   );
-  const claims = createClaims({ ...options, sql: db.sql, release: giveBack });
+  const claims = createClaims({ ...options, sql: db.sql, release: giveUp });
 
-  async function giveBack(workerId: string, leases: LeaseRef[], reason: string): Promise<Released[]> {
-    const released = await runStatement(() => release(db.reserved, leases, options.maxDeliveries));
-    for (const r of released) trace(log, "release", r, { worker: workerId, reason });
+  async function giveUp(
+    workerId: string,
+    leases: rows.LeaseRef[],
+    reason: string,
+    unseenOnly = false,
+  ): Promise<rows.Released[]> {
+    const released = await runStatement(() => release(db.reserved, leases, options.maxDeliveries, unseenOnly));
+    released.forEach((r, at) => {
+      trace(log, "release", r, { worker: workerId, reason });
+      // One that its worker has named since stays on its stream.
+      if (r.released || !unseenOnly) news.settled(leases[at] as rows.LeaseRef, r.instanceId);
+    });
     wake(options, released);
     return released;
   }
 
   async function takeBack(): Promise<{ full: boolean }> {
     const taken = await runStatement(() => reclaim(db.sql, RECLAIM_BATCH));
-    for (const r of taken) trace(log, "reclaim", r, { worker: r.workerId });
-    wake(options, taken);
+    reclaimed(taken);
     return { full: taken.length === RECLAIM_BATCH };
+  }
+
+  function reclaimed(taken: rows.Reclaimed[]): void {
+    for (const r of taken) {
+      trace(log, "reclaim", r, { worker: r.workerId });
+      news.lost(r.token, r.instanceId);
+    }
+    wake(options, taken);
   }
 
   return {
     claim: claims.wait,
-    release: giveBack,
+    release: giveUp,
+    giveBack: (workerId, leases, reason) => giveUp(workerId, leases, reason, true),
     reclaim: takeBack,
-    heartbeat: (_workerId, items) => beats.add(items),
-    async report(workerId, reports) {
-      const settled = await runStatement(() => report(db.reserved, reports, options.backoff));
-      for (const s of settled) trace(log, "report", s, { worker: workerId });
-      // A retry is due only after its backoff: the look finds it then.
-      if (settled.some((s) => s.to === "PENDING")) waiters.lookNow();
-      return settled;
+    reclaimed,
+    async heartbeat(_workerId, items) {
+      const renewals = await beats.add(items);
+      renewals.forEach(({ verdict }, at) => {
+        // The answer says so: nothing is pushed.
+        if (verdict === "LOST") news.settled(items[at] as rows.LeaseRef, null);
+      });
+      return renewals;
     },
     async legacyNext(workerId) {
       await takeBack();
       const [lease] = await claims.now({ workerId, types: [], maxJobs: 1, requestId: null }, options.shimLeaseMs);
       return lease ?? null;
     },
+  };
+}
+
+/** How an attempt ends by its worker. */
+function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legacyReport" | "legacyStatus"> {
+  const { db, waiters, log, news } = options;
+  const reports = createCoalescer<rows.Report, rows.Reported>(
+    (items) => runStatement(() => report(db.reserved, items, options.backoff)),
+    REPORT_BATCH,
+    ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
+  );
+  return {
+    async report(workerId, items) {
+      const settled = await reports.add(items);
+      settled.forEach((s, at) => {
+        trace(log, "report", s, { worker: workerId });
+        // Whatever the verdict, the lease is no longer held.
+        news.settled(items[at] as rows.LeaseRef, s.instanceId);
+      });
+      // A retry is due only after its backoff: the look finds it then.
+      if (settled.some((s) => s.to === "PENDING")) waiters.lookNow();
+      return settled;
+    },
     async legacyReport(item) {
       const settled = await runStatement(() => legacyReport(db.reserved, item, options.backoff));
       trace(log, "report", { ...settled, jobId: item.jobId }, { worker: item.workerId, legacy: true });
+      // Its holder on a stream, if there is one, need not go on.
+      if (settled.to !== null) news.lost(settled.token, settled.instanceId);
       if (settled.to === "PENDING") waiters.lookNow();
       return settled.verdict;
     },

@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Trace } from "../store/rows.ts";
 
-export interface Change extends Trace {
+export interface Change extends Omit<Trace, "instanceId"> {
   jobId: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The long polls of this broker. A waiting claim holds a ticket; a ticket is woken when a job that it could take may be
- * there. Three things wake: a move on this broker (at once), another broker's bell, and a look at the queue at least
+ * Who waits for jobs on this broker. A waiting claim holds a ticket; a ticket is woken when a job that it could take may
+ * be there. The streams' dispatcher is told of what the tickets leave. Three things wake: a move on this broker (at once), another broker's bell, and a look at the queue at least
  * every pollMs while anyone waits, which is the truth: it finds what plain SQL wrote, and jobs whose run_at has come.
  * One look serves all tickets, so a thousand idle waiters cost one small query a second.
  */
@@ -20,6 +20,20 @@ export interface Ticket {
   leave(): void;
 }
 
+/** Takes jobs for many at once: the dispatcher of the streams. */
+export interface Taker {
+  /** How many jobs it would take now. */
+  readonly wanting: number;
+  /** Jobs of a type are due, beside those that tickets were woken for. */
+  arrived(type: string, count: number): void;
+  /** A look begins; its answer comes with this mark. */
+  looking(): number;
+  /** A look counted these due jobs, and no others; Infinity: as many as it counts, or more. */
+  looked(counts: ReadonlyMap<string, number>, mark: number): void;
+  /** Something may have become due, and nobody looked. */
+  unsure(): void;
+}
+
 interface Seat {
   takes: (type: string) => boolean;
   /** Set while it waits. */
@@ -27,6 +41,9 @@ interface Seat {
   /** Types that arrived while its claim was under way. */
   missed: Set<string>;
 }
+
+/** Due jobs of a type that one look counts: enough to wake so many. */
+const MOST_COUNTED = 1_000;
 
 /** Until the first look when nobody waited before: nobody knows then what falls due next, nor heard who rang. */
 const FIRST_LOOK_MS = 20;
@@ -36,6 +53,7 @@ export class Waiters {
   readonly #seats = new Set<Seat>();
   /** Those that wait, in the order in which they began: the longest waiter is woken first. */
   readonly #parked = new Set<Seat>();
+  #taker: Taker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   #lookAgain = false;
@@ -50,6 +68,16 @@ export class Waiters {
     return this.#parked.size;
   }
 
+  /** From now on the taker is told of jobs that no ticket takes. */
+  attach(taker: Taker): void {
+    this.#taker = taker;
+  }
+
+  /** The taker wants jobs: the queue is looked at from now on, as long as it does. */
+  wanted(): void {
+    if (this.#timer === undefined && !this.#looking) this.#schedule(FIRST_LOOK_MS);
+  }
+
   /** Take the ticket before the claim, so that no job can slip in between the claim and the wait. */
   join(types: string[]): Ticket {
     const wanted = new Set(types);
@@ -60,14 +88,29 @@ export class Waiters {
       leave: () => {
         this.#seats.delete(seat);
         this.#parked.delete(seat);
-        // What this seat was told of and did not look for is passed on.
-        for (const type of seat.missed) this.arrived(type, 1);
+        // What it was told of and did not look for is passed on, to those that wait: who was busy was told, too.
+        for (const type of seat.missed) this.#wakeOne(type);
       },
     };
   }
 
   /** Says that `count` jobs of a type have become due. */
   arrived(type: string, count: number): void {
+    const left = this.#wake(type, count);
+    if (left > 0) this.#taker?.arrived(type, left);
+  }
+
+  #wakeOne(type: string): void {
+    for (const seat of this.#parked) {
+      if (!seat.takes(type)) continue;
+      this.#unpark(seat, true);
+      return;
+    }
+  }
+
+  /** Wakes a ticket for each job; answers how many jobs are left. */
+  #wake(type: string, count: number): number {
+    if (count === 0) return 0;
     for (const seat of this.#seats) if (seat.wake === null && seat.takes(type)) seat.missed.add(type);
     let left = count;
     for (const seat of this.#parked) {
@@ -76,11 +119,13 @@ export class Waiters {
       left--;
       this.#unpark(seat, true);
     }
+    return left;
   }
 
   /** Looks at the queue soon, if anyone waits. */
   lookNow(): void {
-    if (this.#parked.size > 0) void this.#look();
+    if (this.#anyone) void this.#look();
+    else this.#taker?.unsure();
   }
 
   /** Ends all waits, now and later. */
@@ -88,6 +133,10 @@ export class Waiters {
     this.#stopped = true;
     clearTimeout(this.#timer);
     for (const seat of [...this.#parked]) this.#unpark(seat, false);
+  }
+
+  get #anyone(): boolean {
+    return this.#parked.size > 0 || (this.#taker?.wanting ?? 0) > 0;
   }
 
   #wait(seat: Seat, waitMs: number, signal: AbortSignal): Promise<boolean> {
@@ -120,7 +169,7 @@ export class Waiters {
   #schedule(ms: number): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#parked.size > 0 && !this.#stopped) this.#timer = setTimeout(() => void this.#look(), ms);
+    if (this.#anyone && !this.#stopped) this.#timer = setTimeout(() => void this.#look(), ms);
   }
 
   async #look(): Promise<void> {
@@ -131,14 +180,19 @@ export class Waiters {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     // Who waited may be gone by now; the next one starts the clock again.
-    if (this.#parked.size === 0) return;
+    if (!this.#anyone) return;
     this.#looking = true;
     let nextMs = this.#options.pollMs;
+    const mark = this.#taker?.looking() ?? 0;
     try {
-      for (const { type, count, nextInMs } of await this.#options.look(this.#parked.size)) {
-        if (count > 0) this.arrived(type, count);
+      const limit = Math.min(MOST_COUNTED, this.#parked.size + (this.#taker?.wanting ?? 0));
+      const left = new Map<string, number>();
+      for (const { type, count, nextInMs } of await this.#options.look(limit)) {
         if (nextInMs !== null) nextMs = Math.min(nextMs, Math.max(1, Math.ceil(nextInMs)));
+        const unseated = this.#wake(type, count);
+        if (count > 0) left.set(type, count >= limit ? Number.POSITIVE_INFINITY : unseated);
       }
+      this.#taker?.looked(left, mark);
     } catch (err) {
       this.#options.onError(err);
     } finally {

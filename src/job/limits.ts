@@ -8,6 +8,8 @@ export const LIMITS = {
   workerId: 128,
   idempotencyKey: 64,
   requestId: 64,
+  instanceId: 64,
+  client: 128,
   traceparent: 128,
   progressNote: 500,
   reason: 500,

@@ -1,9 +1,11 @@
 /** Everything that a broker does without being asked, in one list. */
 import type { BrokerMoves } from "../dispatch/create-moves.ts";
 import type { Seen } from "../dispatch/seen.ts";
+import type { Streams } from "../dispatch/streams.ts";
 import type { Database } from "../store/db.ts";
 import { type SweepCursor, sweep } from "../store/drift.ts";
 import { ping } from "../store/ping.ts";
+import { brokerSeen, forgetSessions } from "../store/sessions.ts";
 import { refreshStatistics } from "../store/statistics.ts";
 import { forgetWorkers } from "../store/workers.ts";
 import type { Loop } from "./loop.ts";
@@ -12,6 +14,10 @@ export interface LoopsOptions {
   db: Database;
   moves: Pick<BrokerMoves, "reclaim">;
   seen: Seen;
+  streams: Pick<Streams, "sessions" | "resync">;
+  brokerId: string;
+  /** How often silent streams are looked for. */
+  streamsEveryMs: number;
   reclaimEveryMs: number;
   /** Told after each look at the database whether it answers. */
   onDatabase: (err: unknown) => void;
@@ -21,6 +27,10 @@ export interface LoopsOptions {
 
 const HEALTH_EVERY_MS = 1_000;
 const SEEN_EVERY_MS = 5_000;
+/** Messages between brokers tell sooner; this finds what they did not. */
+const RESYNC_EVERY_MS = 10_000;
+/** Leases that could not be given back while the database was away. */
+const OWED_EVERY_MS = 1_000;
 const STATISTICS_EVERY_MS = 5_000;
 const FORGET_EVERY_MS = 3_600_000;
 /** A slow walk over all jobs: 1,000 every 2 s is a million in half an hour. */
@@ -50,9 +60,33 @@ export function brokerLoops(options: LoopsOptions): Loop[] {
         return false;
       },
     },
+    {
+      name: "streams",
+      everyMs: options.streamsEveryMs,
+      once: async () => {
+        options.streams.sessions.tick();
+        return false;
+      },
+    },
+    // Apart, since with the database away it waits, and pings must not.
+    { name: "owed", everyMs: OWED_EVERY_MS, once: async () => void (await options.streams.sessions.retryOwed()) },
+    { name: "resync", everyMs: RESYNC_EVERY_MS, once: async () => void (await options.streams.resync()) },
+    {
+      name: "broker",
+      everyMs: SEEN_EVERY_MS,
+      once: async () => void (await brokerSeen(db.reserved, options.brokerId)),
+    },
     { name: "seen", everyMs: SEEN_EVERY_MS, once: async () => void (await options.seen.flush(db.sql)) },
     { name: "statistics", everyMs: STATISTICS_EVERY_MS, once: async () => void (await refreshStatistics(db.sql)) },
-    { name: "forget", everyMs: FORGET_EVERY_MS, once: async () => void (await forgetWorkers(db.sql)) },
+    {
+      name: "forget",
+      everyMs: FORGET_EVERY_MS,
+      once: async () => {
+        await forgetWorkers(db.sql);
+        await forgetSessions(db.sql);
+        return false;
+      },
+    },
     {
       name: "sweep",
       everyMs: SWEEP_EVERY_MS,

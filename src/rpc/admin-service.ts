@@ -65,18 +65,24 @@ function typeStats({ due, scheduled, running, done, failed, cancelled, oldestDue
 }
 
 /** The workers as messages; once the answer is as long as it may be, the later ones come without their lists. */
+/** Of a stream in an answer: three ids, a number and a time. */
+const STREAM_BYTES = 160;
+
 function workersWithin(workers: readonly WorkerRow[], maxBytes: number) {
   let bytes = 0;
   return workers.map((worker) => {
     const full = bytes > maxBytes;
     const jobIds = full ? [] : worker.jobIds;
     const types = full ? [] : worker.types;
+    const streams = full ? [] : worker.streams.map((one) => ({ ...one, connectedAt: timestamp(one.connectedAt) }));
     bytes += Buffer.byteLength(worker.workerId) + 64;
+    for (const { client } of streams) bytes += Buffer.byteLength(client) + STREAM_BYTES;
     for (const name of [...jobIds, ...types]) bytes += Buffer.byteLength(name) + 2;
     return {
       ...worker,
       jobIds,
       types,
+      streams,
       firstSeenAt: timestamp(worker.firstSeenAt),
       lastSeenAt: timestamp(worker.lastSeenAt),
     };

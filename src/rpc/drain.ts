@@ -1,5 +1,6 @@
-/** How a call learns that the server is stopping: a signal in its context, set by the server for each call. */
+/** What the server gives each call to hold: a signal that it is stopping, and a way to hang up on a client. */
 import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
+import type { AnyResponse } from "./connections.ts";
 
 /** Aborts when the server begins to drain. Where no server set it (tests without a socket) it never does. */
 const draining = createContextKey<AbortSignal>(new AbortController().signal, {
@@ -11,7 +12,20 @@ export function drainSignal(values: ContextValues): AbortSignal {
   return values.get(draining);
 }
 
-/** Context values that carry the server's drain signal. */
-export function withDrainSignal(signal: AbortSignal): ContextValues {
-  return createContextValues().set(draining, signal);
+const hanging = createContextKey<(afterMs: number) => void>(() => undefined, { description: "cuts the answer" });
+
+/** Cuts an answer that is not out after so long: one whose client does not read it would wait for ever. */
+export function hangUp(values: ContextValues, afterMs: number): void {
+  values.get(hanging)(afterMs);
+}
+
+/** Context values that carry both. */
+export function callValues(drain: AbortSignal, res: AnyResponse): ContextValues {
+  const cut = (afterMs: number) => {
+    // Not by the call's signal: it aborts when the handler has ended, which is before its last words are out.
+    const timer = setTimeout(() => res.destroy(), afterMs);
+    timer.unref();
+    res.once("close", () => clearTimeout(timer));
+  };
+  return createContextValues().set(draining, drain).set(hanging, cut);
 }

@@ -24,6 +24,12 @@ const CODES: Record<Reason, Code> = {
   REQUEST_TOO_LARGE: Code.ResourceExhausted,
   NOT_SERVED: Code.Unimplemented,
   SERVICE_NOT_FOUND: Code.NotFound,
+  SESSION_SUPERSEDED: Code.Aborted,
+  TOO_MANY_STREAMS: Code.ResourceExhausted,
+  TOO_MANY_FRAMES: Code.ResourceExhausted,
+  SLOW_READER: Code.ResourceExhausted,
+  WORKER_SILENT: Code.DeadlineExceeded,
+  WORKER_DRAINING: Code.FailedPrecondition,
   CALL_ENDED: Code.Canceled,
   INTERNAL: Code.Internal,
 };
@@ -33,6 +39,11 @@ const DEFAULT_RETRY_MS: Partial<Record<Reason, number>> = {
   SHUTTING_DOWN: 1_000,
   DATABASE_DOWN: 1_000,
   QUEUE_FULL: 1_000,
+  SESSION_SUPERSEDED: 1_000,
+  TOO_MANY_STREAMS: 1_000,
+  TOO_MANY_FRAMES: 1_000,
+  SLOW_READER: 1_000,
+  WORKER_SILENT: 1_000,
 };
 
 type OutgoingDetail = NonNullable<ConstructorParameters<typeof ConnectError>[3]>[number];
@@ -61,6 +72,11 @@ export function toConnectError(thrown: unknown): ConnectError {
 /** The detail that every error carries, once. */
 export function errorInfo(reason: Reason, metadata: Record<string, string> = {}): OutgoingDetail {
   return { desc: ErrorInfoSchema, value: { reason, domain: "aibroker", metadata } };
+}
+
+/** When to try again. */
+export function retryInfo(ms: number): OutgoingDetail {
+  return { desc: RetryInfoSchema, value: { retryDelay: duration(ms) } };
 }
 
 /** A bug for the log: names, codes and stack frames. Messages of SQL errors stay out, for they can quote a payload. */
@@ -101,6 +117,6 @@ function fromBrokerError(err: BrokerError): ConnectError {
     details.push({ desc: BadRequestSchema, value: { fieldViolations: [violation] } });
   }
   const retryMs = err.retryAfterMs ?? DEFAULT_RETRY_MS[err.reason];
-  if (retryMs !== undefined) details.push({ desc: RetryInfoSchema, value: { retryDelay: duration(retryMs) } });
+  if (retryMs !== undefined) details.push(retryInfo(retryMs));
   return new ConnectError(message, code, undefined, details, err);
 }

@@ -10,7 +10,8 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
-import { withDrainSignal } from "./drain.ts";
+import type { Cors } from "./cors.ts";
+import { callValues } from "./drain.ts";
 import { describeBug } from "./errors.ts";
 import { isGrpc, pathOf, refuseDraining, refuseFault, refuseForm, refuseHost, refuseUnknown } from "./refusals.ts";
 
@@ -23,6 +24,7 @@ export interface RequestHandlerOptions {
   rest: RestHandler;
   /** For the answer to an unknown path. */
   restPaths: readonly string[];
+  cors: Cors;
   /** Aborts when the server begins to drain. */
   drain: AbortSignal;
   connections: Connections;
@@ -60,7 +62,10 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
 
   async function answer(req: AnyRequest, res: AnyResponse): Promise<void> {
     const rpc = rpcs.get(pathOf(req));
-    if (rpc !== undefined) return refuseForm(req, res, rpc) ? undefined : callRpc(rpc, req, res, options);
+    if (rpc !== undefined) {
+      if (options.cors(req, res) || refuseForm(req, res, rpc)) return;
+      return callRpc(rpc, req, res, options);
+    }
     if (isGrpc(req)) return refuseUnknown(req, res, served);
     if (options.drain.aborted) return refuseDraining(req, res);
     if (await options.rest(req as IncomingMessage, res as ServerResponse)) return;
@@ -71,7 +76,7 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
 async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse, options: RequestHandlerOptions) {
   let request: ReturnType<typeof universalRequestFromNodeRequest>;
   try {
-    request = universalRequestFromNodeRequest(req, res, undefined, withDrainSignal(options.drain));
+    request = universalRequestFromNodeRequest(req, res, undefined, callValues(options.drain, res));
   } catch {
     return refuseHost(req, res);
   }

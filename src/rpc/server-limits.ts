@@ -26,7 +26,8 @@ export const DEFAULT_LIMITS: ServerLimits = {
   requestTimeoutMs: 60_000,
   timeoutCheckMs: 5_000,
   keepAliveMs: 65_000,
-  maxConnections: 4_096,
+  // Two for each of as many workers as WORK_MAX_STREAMS lets in, and some for everybody else.
+  maxConnections: 24_576,
   maxConcurrentStreams: 1_000,
   maxSessionMemoryMb: 128,
 };

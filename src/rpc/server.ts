@@ -5,12 +5,14 @@ import type { Logger } from "pino";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { Gate } from "./auth.ts";
 import { type Connections, trackConnections } from "./connections.ts";
+import { createCors } from "./cors.ts";
 import { toConnectError } from "./errors.ts";
 import { createRequestHandler, type RestHandler } from "./handle-request.ts";
 import { createListener, listen, type TlsTexts } from "./listen.ts";
 import { completeErrors } from "./own-errors.ts";
 import { startProtocols } from "./protocols.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
+import { ShutdownSignal } from "./shutdown-signal.ts";
 import { createStop, shuttingDown } from "./stop.ts";
 
 export interface ServerOptions {
@@ -25,6 +27,8 @@ export interface ServerOptions {
   rest?: RestHandler;
   /** The paths that `rest` serves, for the answer to an unknown path. */
   restPaths?: readonly string[];
+  /** Origins whose browser pages may call the RPCs; * for any; default none. */
+  corsOrigins?: readonly string[];
   /** Who may call what; runs before a request's body is read. */
   gate: Gate;
   interceptors?: Interceptor[];
@@ -56,7 +60,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = trackConnections();
   const draining = new AbortController();
-  const shutdown = new AbortController();
+  const shutdown = new ShutdownSignal();
 
   const onRequest = createRequestHandler({
     routes: options.routes,
@@ -70,6 +74,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     },
     rest: options.rest ?? (() => false),
     restPaths: options.restPaths ?? [],
+    cors: createCors(options.corsOrigins ?? []),
     drain: draining.signal,
     connections,
     log: options.log,
@@ -100,7 +105,7 @@ function admit(context: HandlerContext, { gate, log }: ServerOptions, draining: 
     const method = `${context.service.typeName}/${context.method.name}`;
     log.debug({ method, code: Code[code], reason }, "call refused");
   };
-  completeErrors(context.signal, refused);
+  completeErrors(context.signal, context.method.methodKind === "bidi_streaming", refused);
   try {
     gate(context);
     if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());

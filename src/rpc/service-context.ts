@@ -1,5 +1,6 @@
 /** What the services stand on. They hold no rules: they check a request, call a move or a read, and convert the answer. */
 import type { Moves } from "../dispatch/moves.ts";
+import type { Streams } from "../dispatch/streams.ts";
 import type { Database } from "../store/db.ts";
 
 /** Limits that are settings; the fixed ones are in job/limits.ts. */
@@ -14,6 +15,10 @@ export interface ServiceLimits {
   defaultMaxAttempts: number;
   /** Refuse job types that have no typed payload. */
   strictTypes: boolean;
+  /** A worker from which nothing comes is pinged after the first and given up after the second. */
+  pingMs: number;
+  silenceMs: number;
+  maxFramesPerSecond: number;
 }
 
 /** Which broker this is. */
@@ -25,6 +30,7 @@ export interface Identity {
 
 export interface ServiceContext {
   moves: Moves;
+  streams: Pick<Streams, "hellos" | "sessions">;
   db: Database;
   limits: ServiceLimits;
   identity: Identity;

@@ -3,6 +3,7 @@ import type { Server } from "node:net";
 import { BrokerError } from "../errors.ts";
 import type { Connections } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
+import type { ShutdownSignal } from "./shutdown-signal.ts";
 
 /** After the deadline, aborted calls get this long to tell their clients. */
 const LAST_WORDS_MS = 100;
@@ -13,7 +14,7 @@ export interface Stoppable {
   /** Refuses new calls, ends open-ended ones. */
   drain(): void;
   /** Aborts the signal of every handler. */
-  shutdown: AbortController;
+  shutdown: Pick<ShutdownSignal, "aborted" | "abort">;
   /** Lets go of what holds no connection. */
   close(): void;
 }
@@ -51,7 +52,7 @@ export function createStop(server: Stoppable): (graceMs: number) => Promise<bool
     if (wanted < deadline) {
       deadline = wanted;
       clearTimeout(timer);
-      if (!server.shutdown.signal.aborted) timer = setTimeout(cut, Math.max(0, graceMs));
+      if (!server.shutdown.aborted) timer = setTimeout(cut, Math.max(0, graceMs));
     }
     if (first) begin();
     return stopped.promise;

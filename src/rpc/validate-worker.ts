@@ -20,34 +20,35 @@ const RESULT_WORDS: ReadonlyMap<number, "DONE" | "FAILED"> = new Map([
 ]);
 
 export function claimCall(request: ClaimRequest): ClaimCall {
-  const { types, maxJobs } = request;
-  const worker = workerId(request.workerId);
-  if (types.length > LIMITS.typesPerClaim) {
-    throw badField(
-      "types",
-      `must hold at most ${LIMITS.typesPerClaim} types, got ${types.length}: give none for any type`,
-    );
-  }
   return {
-    workerId: worker,
-    types: [...new Set(types.map((type, index) => jobType(`types[${index}]`, type)))],
-    maxJobs: integer("max_jobs", maxJobs, 0, LIMITS.batch) || 1,
+    workerId: workerId(request.workerId),
+    types: claimTypes("types", request.types),
+    maxJobs: integer("max_jobs", request.maxJobs, 0, LIMITS.batch) || 1,
     waitMs: durationMs("wait", request.wait, LIMITS.waitMs) ?? 0,
     requestId: textOrNone("request_id", request.requestId, LIMITS.requestId),
   };
 }
 
-export function beats(leases: readonly LeaseRefMessage[]): Beat[] {
-  batch("leases", leases.length);
+/** The types that a worker takes, each once; none for any. */
+export function claimTypes(field: string, types: readonly string[]): string[] {
+  if (types.length > LIMITS.typesPerClaim) {
+    const what = `must hold at most ${LIMITS.typesPerClaim} types, got ${types.length}`;
+    throw badField(field, `${what}: give none for any type`);
+  }
+  return [...new Set(types.map((type, index) => jobType(`${field}[${index}]`, type)))];
+}
+
+export function beats(leases: readonly LeaseRefMessage[], field = "leases"): Beat[] {
+  batch(field, leases.length);
   return leases.map((lease, index) => ({
-    ...leaseRef(`leases[${index}]`, lease),
-    progress: progress(`leases[${index}].progress`, lease.progress),
+    ...leaseRef(`${field}[${index}]`, lease),
+    progress: progress(`${field}[${index}].progress`, lease.progress),
   }));
 }
 
-export function leaseRefs(leases: readonly LeaseRefMessage[]): LeaseRef[] {
-  batch("leases", leases.length);
-  return leases.map((lease, index) => leaseRef(`leases[${index}]`, lease));
+export function leaseRefs(leases: readonly LeaseRefMessage[], field = "leases"): LeaseRef[] {
+  batch(field, leases.length);
+  return leases.map((lease, index) => leaseRef(`${field}[${index}]`, lease));
 }
 
 function leaseRef(path: string, lease: LeaseRefMessage): LeaseRef {
@@ -63,12 +64,12 @@ function progress(path: string, value: ProgressMessage | undefined): Progress | 
 }
 
 /** The items of a Report; all of them are sound, or it throws for the first fault and none is reported. */
-export function reports(items: readonly ReportItem[], limits: ServiceLimits): Report[] {
-  batch("items", items.length);
+export function reports(items: readonly ReportItem[], limits: ServiceLimits, field = "items"): Report[] {
+  batch(field, items.length);
   let bytes = 0;
   for (const item of items) bytes += bytesOf(item);
-  refuseLarge("items", bytes, limits.maxRequestBytes, "MAX_REQUEST_BYTES", " in all");
-  return items.map((item, index) => report(`items[${index}]`, item, limits));
+  refuseLarge(field, bytes, limits.maxRequestBytes, "MAX_REQUEST_BYTES", " in all");
+  return items.map((item, index) => report(`${field}[${index}]`, item, limits));
 }
 
 function report(path: string, item: ReportItem, limits: ServiceLimits): Report {

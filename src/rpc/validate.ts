@@ -27,10 +27,10 @@ export function textOrNone(field: string, value: string | undefined, max: number
   return value === undefined || value === "" ? null : text(field, value, max);
 }
 
-export function workerId(value: string): string {
-  text("worker_id", value, LIMITS.workerId, 1);
+export function workerId(value: string, field = "worker_id"): string {
+  text(field, value, LIMITS.workerId, 1);
   if (/\p{Cc}/u.test(value)) {
-    throw badField("worker_id", `must be printable characters, got ${shown(value)}: remove the control characters`);
+    throw badField(field, `must be printable characters, got ${shown(value)}: remove the control characters`);
   }
   return value;
 }

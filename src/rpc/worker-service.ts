@@ -1,19 +1,13 @@
-/** WorkerService: claim, heartbeat, report, release. */
+/** WorkerService: claim, heartbeat, report, release, and the Work stream. */
 import type { ServiceImpl } from "@connectrpc/connect";
-import { LeaseVerdict, type WorkerService } from "../gen/aibroker/v1/worker_service_pb.ts";
+import type { WorkerService } from "../gen/aibroker/v1/worker_service_pb.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { Renewal, Report, Reported } from "../store/rows.ts";
-import { claimedJob, timestamp } from "./convert.ts";
-import { reportMessage, reportNumber } from "./report-status.ts";
+import { claimedJob } from "./convert.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { text, workerId } from "./validate.ts";
 import { beats, claimCall, leaseRefs, reports } from "./validate-worker.ts";
-
-const VERDICTS: Record<Renewal["verdict"], LeaseVerdict> = {
-  CONTINUE: LeaseVerdict.CONTINUE,
-  CANCEL: LeaseVerdict.CANCEL,
-  LOST: LeaseVerdict.LOST,
-};
+import { createWork } from "./work-stream.ts";
+import { renewal, reportResult } from "./worker-answers.ts";
 
 /** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
 export function createWorkerService(ctx: ServiceContext): ServiceImpl<typeof WorkerService> {
@@ -37,13 +31,7 @@ export function createWorkerService(ctx: ServiceContext): ServiceImpl<typeof Wor
       const leases = beats(request.leases);
       ctx.seen?.(worker, null, false);
       const renewals = await moves.heartbeat(worker, leases);
-      return {
-        leases: renewals.map(({ jobId, verdict, expiresAt }) => ({
-          jobId,
-          verdict: VERDICTS[verdict],
-          leaseExpiresAt: timestamp(expiresAt),
-        })),
-      };
+      return { leases: renewals.map(renewal) };
     },
 
     async report(request) {
@@ -51,7 +39,7 @@ export function createWorkerService(ctx: ServiceContext): ServiceImpl<typeof Wor
       const items = reports(request.items, limits);
       ctx.seen?.(worker, null, false);
       const reported = await moves.report(worker, items);
-      return { results: reported.map((one, index) => answer(one, items[index] as Report)) };
+      return { results: reported.map((one, index) => reportResult(one, items[index])) };
     },
 
     async release(request) {
@@ -62,13 +50,7 @@ export function createWorkerService(ctx: ServiceContext): ServiceImpl<typeof Wor
       const results = await moves.release(worker, leases, why);
       return { results: results.map(({ jobId, released }) => ({ jobId, released })) };
     },
-  };
-}
 
-function answer(reported: Reported, report: Report) {
-  return {
-    jobId: reported.jobId,
-    status: reportNumber(reported.status),
-    message: reportMessage(reported, report),
+    work: createWork(ctx),
   };
 }

@@ -1,7 +1,7 @@
 /** Move: an operator ends jobs. */
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { among, lockedJobs, movedSince, unready } from "./lookups.ts";
+import { among, movedSince, namedJobs, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import type { Cancelled } from "./rows.ts";
 
@@ -19,6 +19,8 @@ export async function cancel(sql: Sql, jobIds: string[], reason: string, graceMs
     attempt: r.attempt,
     to: r.job_type === null ? null : r.to,
     durationMs: null,
+    instanceId: r.instance_id,
+    token: r.token,
   }));
 }
 
@@ -30,6 +32,8 @@ interface CancelRow {
   to: Status | null;
   job_type: string | null;
   attempt: number | null;
+  instance_id: string | null;
+  token: string | null;
   moved: boolean;
 }
 
@@ -37,23 +41,24 @@ function cancelStatement(sql: Sql, jobIds: string[], reason: string, graceMs: nu
   return sql<CancelRow[]>`
     WITH input AS MATERIALIZED (
       SELECT * FROM unnest(${jobIds}::text[]) WITH ORDINALITY AS i (job_id, ord)
-    ), job AS MATERIALIZED (
-      SELECT *, ${movedSince(sql)} AS moved FROM (${lockedJobs(sql, "input")}) j
+    ), met AS MATERIALIZED (
+      SELECT i.*, j.id, j.status AS was, j.job_type, j.priority, j.next_run_at, j.attempt_count, j.lease_token,
+        j.instance_id, m.moved, NOT m.moved AND j.status IN ('PENDING', 'RUNNING') AS open
+      FROM ${namedJobs(sql, "input")} CROSS JOIN LATERAL (SELECT j.id IS NOT NULL AND ${movedSince(sql)} AS moved) m
     ), asked AS (
-      UPDATE ai_job j SET status = CASE o.status WHEN 'PENDING' THEN 'CANCELLED' ELSE j.status END,
-        finished_at = CASE o.status WHEN 'PENDING' THEN now() END,
+      UPDATE ai_job j SET status = CASE j.status WHEN 'PENDING' THEN 'CANCELLED' ELSE j.status END,
+        finished_at = CASE j.status WHEN 'PENDING' THEN now() END,
         cancel_requested_at = coalesce(j.cancel_requested_at, now()),
         cancel_reason = coalesce(j.cancel_reason, ${reason}), updated_at = now(), move = j.move + 1
-      FROM job o WHERE j.id = o.id AND NOT o.moved AND o.status IN ('PENDING', 'RUNNING') AND ${among(sql, "j.id", "job")}
-      RETURNING j.id, j.status, o.status AS was, j.job_type, j.priority, j.next_run_at, j.cancel_requested_at
+      WHERE ${among(sql, "j.id", "met", "open")}
     ), ready AS (
-      ${unready(sql, "asked", "next_run_at")}
+      ${unready(sql, "met", "next_run_at", "open")}
     ), lease AS (
-      UPDATE ai_lease l SET cancel_at = coalesce(l.cancel_at,
-        a.cancel_requested_at + ${graceMs}::float8 * interval '1 millisecond')
-      FROM asked a WHERE a.was = 'RUNNING' AND l.id = a.id AND ${among(sql, "l.id", "asked")}
+      UPDATE ai_lease SET cancel_at = coalesce(cancel_at, now() + ${graceMs}::float8 * interval '1 millisecond')
+      WHERE ${among(sql, "id", "met", "open AND was = 'RUNNING'")}
     )
-    SELECT i.job_id, coalesce(a.was, j.status) AS was, coalesce(a.status, j.status) AS to, a.job_type,
-      CASE WHEN a.id IS NOT NULL THEN j.attempt_count END AS attempt, coalesce(j.moved, false) AS moved
-    FROM input i LEFT JOIN job j ON j.job_id = i.job_id LEFT JOIN asked a ON a.id = j.id ORDER BY i.ord`;
+    SELECT job_id, was, CASE WHEN open AND was = 'PENDING' THEN 'CANCELLED' ELSE was END AS to,
+      CASE WHEN open THEN job_type END AS job_type, CASE WHEN open THEN attempt_count END AS attempt,
+      CASE WHEN open THEN lease_token END AS token, CASE WHEN open THEN instance_id END AS instance_id, moved
+    FROM met ORDER BY ord`;
 }

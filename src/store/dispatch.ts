@@ -93,7 +93,8 @@ function insertUnknown(sql: Sql, jobs: NewJob[]) {
       SELECT job_id, job_type, payload, tenant_id, source_domain, source_id, priority, max_attempts,
         coalesce(run_at, now()), idempotency_key, traceparent, now(), now(), 'PENDING', '', '', 0, 1
       FROM input i
-      WHERE NOT EXISTS (SELECT FROM known WHERE NOT same) AND NOT EXISTS (SELECT FROM known k WHERE k.ord = i.ord)
+      -- NOT IN, since it looks up in a hash; NOT EXISTS compared each job with each known one.
+      WHERE NOT EXISTS (SELECT FROM known WHERE NOT same) AND i.ord NOT IN (SELECT ord FROM known)
       ORDER BY ord
       RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes
     ), ready AS (

@@ -136,8 +136,9 @@ async function mend(sql: Sql, found: Drift[]): Promise<number> {
   );
   const rows = await retrying(
     () => sql`WITH ${locked}, lease AS (
-      INSERT INTO ai_lease (id, expires_at, worker_id, cancel_at)
-      SELECT id, lease_expires_at, locked_by, CASE WHEN cancel_requested_at IS NOT NULL THEN now() + interval '30 s' END
+      INSERT INTO ai_lease (id, expires_at, worker_id, cancel_at, instance_id)
+      SELECT id, lease_expires_at, locked_by, CASE WHEN cancel_requested_at IS NOT NULL THEN now() + interval '30 s' END,
+        instance_id
       FROM locked WHERE status = 'RUNNING' ON CONFLICT DO NOTHING
     )
     SELECT i.id FROM unnest(${ids}::text[]) AS i (id) LEFT JOIN ai_job j ON j.id = i.id::bigint

@@ -1,35 +1,43 @@
 /** Move: held leases are extended; the answer tells which work is to stop. */
 import type { Sql } from "./db.ts";
-import { among, lockedJobs } from "./lookups.ts";
+import { among, namedJobs } from "./lookups.ts";
 import type { Beat, Renewal } from "./rows.ts";
 
 /**
- * Extends each lease to now + leaseMs, and never shortens it, if its token is current, whatever the clock says: only a reclaim ends a lease.
- * Answers in the order of `beats`.
+ * Extends each lease to now + leaseMs, and never shortens it, if its token is current, whatever the clock says: only a
+ * reclaim ends a lease. Answers in the order of `beats`.
  */
 export async function heartbeat(sql: Sql, beats: Beat[], leaseMs: number): Promise<Renewal[]> {
-  const rows = await sql<{ job_id: string; verdict: Renewal["verdict"]; expires_at: Date | null }[]>`
+  // A statement that waited has an older now() than one that came after it: what was promised stays.
+  const extended = (column: string) =>
+    sql`greatest(${sql.unsafe(column)}, now() + ${leaseMs}::float8 * interval '1 millisecond')`;
+  const progress = sql`(SELECT by_job FROM progress) -> j.id::text`;
+  const rows = await sql<
+    { job_id: string; verdict: Renewal["verdict"]; type: string | null; expires_at: Date | null }[]
+  >`
     WITH input AS MATERIALIZED (
       SELECT i.ord, i.job_id, i.token, i.percent::int AS percent, i.note
       FROM unnest(${beats.map((b) => b.jobId)}::text[], ${beats.map((b) => b.token)}::text[],
         ${beats.map((b) => (b.progress?.percent == null ? null : String(b.progress.percent)))}::text[],
         ${beats.map((b) => b.progress?.note ?? null)}::text[]) WITH ORDINALITY AS i (job_id, token, percent, note, ord)
-    ), held AS MATERIALIZED (
-      SELECT id, lease_token FROM (${lockedJobs(sql, "input")}) j WHERE j.status = 'RUNNING'
+    ), met AS MATERIALIZED (
+      SELECT i.*, j.id, j.job_type, j.cancel_requested_at, ${extended("j.lease_expires_at")} AS expires_at,
+        coalesce(j.status = 'RUNNING' AND j.lease_token = i.token, false) AS held
+      FROM ${namedJobs(sql, "input")}
+    ), progress AS MATERIALIZED (
+      SELECT jsonb_object_agg(id, jsonb_build_array(percent, note)) AS by_job FROM met
+      WHERE held AND (percent IS NOT NULL OR note IS NOT NULL)
     ), beat AS (
       UPDATE ai_job j SET last_heartbeat_at = now(), updated_at = now(), move = j.move + 1,
-        -- A statement that waited has an older now() than one that came after it: what was promised stays.
-        lease_expires_at = greatest(j.lease_expires_at, now() + ${leaseMs}::float8 * interval '1 millisecond'),
-        progress_percent = coalesce(i.percent, j.progress_percent), progress_note = coalesce(i.note, j.progress_note)
-      FROM held h, input i WHERE j.id = h.id AND i.job_id = j.job_id AND i.token = h.lease_token
-        AND ${among(sql, "j.id", "held")}
-      RETURNING j.id, j.job_id, j.lease_token, j.lease_expires_at, j.cancel_requested_at
+        lease_expires_at = ${extended("j.lease_expires_at")},
+        progress_percent = coalesce((${progress} ->> 0)::int, j.progress_percent),
+        progress_note = coalesce(${progress} ->> 1, j.progress_note)
+      WHERE ${among(sql, "j.id", "met", "held")}
     ), lease AS (
-      UPDATE ai_lease l SET expires_at = b.lease_expires_at FROM beat b WHERE l.id = b.id AND ${among(sql, "l.id", "beat")}
+      UPDATE ai_lease l SET expires_at = ${extended("l.expires_at")} WHERE ${among(sql, "l.id", "met", "held")}
     )
-    SELECT i.job_id, b.lease_expires_at AS expires_at,
-      CASE WHEN b.id IS NULL THEN 'LOST' WHEN b.cancel_requested_at IS NOT NULL THEN 'CANCEL' ELSE 'CONTINUE' END
-        AS verdict
-    FROM input i LEFT JOIN beat b ON b.job_id = i.job_id AND b.lease_token = i.token ORDER BY i.ord`;
-  return rows.map((r) => ({ jobId: r.job_id, verdict: r.verdict, expiresAt: r.expires_at }));
+    SELECT job_id, CASE WHEN held THEN job_type END AS type, CASE WHEN held THEN expires_at END AS expires_at,
+      CASE WHEN NOT held THEN 'LOST' WHEN cancel_requested_at IS NOT NULL THEN 'CANCEL' ELSE 'CONTINUE' END AS verdict
+    FROM met ORDER BY ord`;
+  return rows.map((r) => ({ jobId: r.job_id, verdict: r.verdict, type: r.type, expiresAt: r.expires_at }));
 }

@@ -13,9 +13,10 @@ import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
  */
 export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Backoff): Promise<LegacyReported> {
   const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff));
-  return row === undefined
-    ? { verdict: "not_found", type: null, attempt: null, to: null, durationMs: null }
-    : { verdict: row.verdict, type: row.job_type, attempt: row.attempt, to: row.to, durationMs: row.duration_ms };
+  const nothing = { type: null, attempt: null, to: null, durationMs: null, instanceId: null, token: null };
+  if (row === undefined) return { verdict: "not_found", ...nothing };
+  const { verdict, job_type: type, attempt, to, duration_ms: durationMs, instance_id: instanceId, token } = row;
+  return { verdict, type, attempt, to, durationMs, instanceId, token };
 }
 
 interface ReportRow {
@@ -24,6 +25,8 @@ interface ReportRow {
   attempt: number | null;
   to: Status | null;
   duration_ms: number | null;
+  instance_id: string | null;
+  token: string | null;
   moved: boolean;
 }
 
@@ -46,6 +49,7 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
         locked_by = CASE o.next WHEN 'DONE' THEN j.locked_by END,
         locked_at = CASE o.next WHEN 'DONE' THEN j.locked_at END,
         lease_expires_at = CASE o.next WHEN 'DONE' THEN j.lease_expires_at END,
+        instance_id = CASE o.next WHEN 'DONE' THEN j.instance_id END,
         finished_at = CASE WHEN o.next <> 'PENDING' THEN now() END,
         -- A cancel is told to a holder over gRPC too; a result that came first costs it the lease.
         settled_token = CASE o.next WHEN 'CANCELLED' THEN j.lease_token END,
@@ -53,6 +57,7 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
         lease_token = NULL, returns = 0, updated_at = now(), move = j.move + 1
       FROM job o WHERE j.id = o.id AND NOT o.moved AND o.next IS NOT NULL AND ${among(sql, "j.id", "job")}
       RETURNING j.id, j.job_type, j.priority, j.next_run_at, j.status, o.status AS was, o.next_run_at AS was_run_at,
+        o.lease_token AS token, o.instance_id,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), gone AS (
       ${unready(sql, "settled", "was_run_at")}
@@ -70,6 +75,6 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
         ELSE 'failed_recorded' END AS verdict, s.job_type,
       CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,
       CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - j.locked_at)::float8 * 1000 END AS duration_ms,
-      j.moved
+      s.token, s.instance_id, j.moved
     FROM job j LEFT JOIN settled s ON s.id = j.id`;
 }

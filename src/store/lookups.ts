@@ -11,13 +11,13 @@ export function jobOf(sql: Sql, id: "r.id" | "l.id", status: "PENDING" | "RUNNIN
 }
 
 /**
- * The rows of ai_job whose job_id stands in a CTE, each once, locked as they are read: always in the order of job_id,
- * so that two batches cannot deadlock. What is selected is read after the lock, so nothing of it is stale.
+ * For a FROM: each row `i` of a CTE with the job `j` that its job_id names, or with nulls, and the job's version. Jobs are
+ * locked as they are read, always in the order of job_id, so that two batches cannot deadlock. What is selected is read
+ * after the lock, so nothing of it is stale.
  */
-export function lockedJobs(sql: Sql, input: string) {
-  return sql.unsafe(`SELECT j.* FROM (SELECT DISTINCT job_id FROM ${input} ORDER BY job_id) named
-    CROSS JOIN LATERAL (SELECT *, xmin AS version FROM ai_job WHERE job_id = named.job_id OFFSET 0) j
-    FOR NO KEY UPDATE OF j`);
+export function namedJobs(sql: Sql, cte: string) {
+  return sql.unsafe(`(SELECT * FROM ${cte} ORDER BY job_id) i LEFT JOIN LATERAL (
+    SELECT *, xmin AS version FROM ai_job WHERE job_id = i.job_id FOR NO KEY UPDATE) j ON true`);
 }
 
 /**
@@ -28,19 +28,28 @@ export function movedSince(sql: Sql) {
   return sql.unsafe("(SELECT s.xmin FROM ai_job s WHERE s.id = j.id) IS DISTINCT FROM j.version");
 }
 
-/** Restricts `column` to the ids of a CTE of this statement: a bound that holds for any join the planner picks. */
-export function among(sql: Sql, column: string, cte: string) {
-  return sql.unsafe(`${column} = ANY (ARRAY(SELECT id FROM ${cte}))`);
+/**
+ * Restricts `column` to the ids of a CTE of this statement, or of those of its rows where `which` holds. A move is bound
+ * so and by nothing else: with the CTE joined to it as well, a plan from the time of small tables compares each job with
+ * each row (a thousand heartbeats took 1.8 s, and take 50 ms). What differs from job to job comes out of its own row, or
+ * out of a map that is made once.
+ */
+export function among(sql: Sql, column: string, cte: string, which = "true") {
+  return sql.unsafe(`${column} = ANY (ARRAY(SELECT id FROM ${cte} WHERE ${which}))`);
 }
 
 /**
- * Takes the jobs of a CTE (with was, job_type, priority, id, and the time in `runAt`) that waited out of ai_ready. Its
- * rows are never updated, so their places hold.
+ * Takes the jobs of a CTE (with was, job_type, priority, id, and the time in `runAt`) that waited out of ai_ready, or
+ * those of them where `which` holds. The rows of ai_ready are never updated, so their places hold.
  */
-export function unready(sql: Sql, cte: string, runAt: string) {
+export function unready(sql: Sql, cte: string, runAt: string, which = "true") {
   return sql.unsafe(`DELETE FROM ai_ready WHERE ctid = ANY (ARRAY(
     SELECT r.place FROM ${cte} c CROSS JOIN LATERAL (
       SELECT ctid AS place FROM ai_ready WHERE job_type = c.job_type AND priority = c.priority AND run_at = c.${runAt}
         AND id = c.id OFFSET 0) r
-    WHERE c.was = 'PENDING'))`);
+    WHERE c.was = 'PENDING' AND ${which}))`);
 }
+
+/** For a row `s` of ai_session: whether its stream is there, as far as the database knows. */
+export const LIVE_SESSION = `(s.ended_at IS NULL AND EXISTS (SELECT FROM ai_broker b
+  WHERE b.broker_id = s.broker_id AND b.seen_at > now() - interval '15 seconds'))`;

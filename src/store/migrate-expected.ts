@@ -72,37 +72,50 @@ export const EXAM_SHEET: ExpectedTable = {
   unique: [["id"], ["exam_id", "sheet_id"]],
 };
 
-/** What migration 0001 adds to ai_job; none of it may be there before. */
-export const ADDED_COLUMNS = [
-  "priority",
-  "idempotency_key",
-  "traceparent",
-  "lease_token",
-  "deliveries",
-  "returns",
-  "progress_percent",
-  "progress_note",
-  "cancel_requested_at",
-  "cancel_reason",
-  "settled_token",
-  "settled_as",
-  "finished_at",
-  "move",
-];
+interface Added {
+  /** Columns of ai_job. */
+  columns: string[];
+  /** Tables and indexes, those of the online steps too. */
+  relations: string[];
+}
 
-/** Relations that the migrations make; each name must be free. */
-export const ADDED_RELATIONS = [
-  "ai_ready",
-  "ai_ready_pkey",
-  "ai_lease",
-  "ai_lease_pkey",
-  "ai_lease_request_idx",
-  "ai_result_archive",
-  "ai_type_pause",
-  "ai_worker",
-  "ai_step",
-  "ai_job_idempotency_idx",
-];
+/** What each migration makes; none of it may be there before. */
+export const ADDED: Record<string, Added> = {
+  "0001_broker": {
+    columns: [
+      "priority",
+      "idempotency_key",
+      "traceparent",
+      "lease_token",
+      "deliveries",
+      "returns",
+      "progress_percent",
+      "progress_note",
+      "cancel_requested_at",
+      "cancel_reason",
+      "settled_token",
+      "settled_as",
+      "finished_at",
+      "move",
+    ],
+    relations: [
+      "ai_ready",
+      "ai_ready_pkey",
+      "ai_lease",
+      "ai_lease_pkey",
+      "ai_lease_request_idx",
+      "ai_result_archive",
+      "ai_type_pause",
+      "ai_worker",
+      "ai_step",
+      "ai_job_idempotency_idx",
+    ],
+  },
+  "0002_streams": {
+    columns: ["instance_id"],
+    relations: ["ai_session", "ai_session_pkey", "ai_broker", "ai_broker_pkey", "ai_lease_instance_idx"],
+  },
+};
 
 /** What Django's later migrations take away again: whoever has one stands between 0003 and 0004. */
 export const LEFT_BY_0003 = [

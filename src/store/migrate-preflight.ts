@@ -1,8 +1,7 @@
 /** Looks before anything is written: may this database be adopted, and if not, what exactly differs. */
 import type { Sql } from "./db.ts";
 import {
-  ADDED_COLUMNS,
-  ADDED_RELATIONS,
+  ADDED,
   AI_JOB,
   AI_RESULT,
   DJANGO_MIGRATIONS,
@@ -23,16 +22,29 @@ export async function adoptionDifferences(sql: Sql): Promise<string[]> {
   return found;
 }
 
+/** Names that some of our migrations would make and that are taken already. */
+export async function takenNames(sql: Sql, migrations: string[]): Promise<string[]> {
+  const added = migrations.flatMap((tag) => ADDED[tag] ?? []);
+  const columns = await sql`SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('ai_job')
+    AND NOT attisdropped AND attname = ANY(${added.flatMap((one) => one.columns)}::text[]) ORDER BY attnum`;
+  const relations = await sql`SELECT name, c.relkind::text AS kind
+    FROM unnest(${added.flatMap((one) => one.relations)}::text[]) name
+    JOIN pg_class c ON c.oid = to_regclass(name) ORDER BY name`;
+  return [
+    ...columns.map((row) => `column ai_job.${row["attname"]} is there already, not made by a migration`),
+    ...relations.map((row) => `${kindName(row["kind"])} ${row["name"]} is there already, not made by a migration`),
+  ];
+}
+
 /** What stands in the way on a database with neither ai_job nor ai_result. */
 export async function freshDifferences(sql: Sql): Promise<string[]> {
   const sheet = (await tableDifferences(sql, EXAM_SHEET)) ?? [];
-  const taken = await sql`SELECT name, c.relkind::text AS kind FROM unnest(${ADDED_RELATIONS}::text[]) name
-    JOIN pg_class c ON c.oid = to_regclass(name) ORDER BY name`;
+  const taken = await takenNames(sql, Object.keys(ADDED));
   const functions = await sql`SELECT DISTINCT proname FROM pg_proc
     WHERE proname = ANY(${[...TRIGGER_FUNCTIONS]}::text[]) AND pg_function_is_visible(oid) ORDER BY 1`;
   return [
     ...sheet,
-    ...taken.map((row) => `${kindName(row["kind"])} ${row["name"]} is there already, not made by a migration`),
+    ...taken,
     ...functions.map((row) => `function ${row["proname"]} is there already, not made by a migration`),
   ];
 }
@@ -104,9 +116,7 @@ async function columnDifferences(sql: Sql, expected: ExpectedTable): Promise<str
   }
   for (const [name, row] of there) {
     if (expected.columns.some((column) => column.name === name)) continue;
-    if (expected === AI_JOB && ADDED_COLUMNS.includes(name)) {
-      found.push(`column ai_job.${name} is there already, not made by a migration`);
-    } else if (row["required"] && !row["filled"]) {
+    if (row["required"] && !row["filled"]) {
       found.push(`column ${expected.name}.${name} is not known here, and NOT NULL without a default`);
     }
   }

@@ -2,7 +2,7 @@
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { among, lockedJobs } from "./lookups.ts";
+import { among, namedJobs } from "./lookups.ts";
 import type { Report, Reported, ReportStatus } from "./rows.ts";
 
 /**
@@ -18,6 +18,7 @@ export async function report(sql: Sql, reports: Report[], backoff: Backoff): Pro
     attempt: r.attempt,
     to: r.to,
     durationMs: r.duration_ms,
+    instanceId: r.instance_id,
   }));
 }
 
@@ -28,9 +29,14 @@ interface ReportRow {
   attempt: number | null;
   to: Status | null;
   duration_ms: number | null;
+  instance_id: string | null;
 }
 
 function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
+  // Of the job `j`, before it is settled: what its report says of a failure, if it says so and no cancel comes first.
+  const failure = sql`(SELECT by_job FROM failure) -> j.id::text`;
+  const cancelled = sql`j.cancel_requested_at IS NOT NULL`;
+  const done = sql`j.cancel_requested_at IS NULL AND ${failure} IS NULL`;
   return sql<ReportRow[]>`
     WITH input AS MATERIALIZED (
       SELECT i.ord, i.job_id, i.token, i.status, i.result, i.error, i.retryable = 't' AS retryable,
@@ -42,11 +48,9 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
         ${reports.map((r) => (r.retryDelayMs === null ? null : String(r.retryDelayMs)))}::text[]
       ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
       WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)
-    ), job AS MATERIALIZED (
-      ${lockedJobs(sql, "input")}
-    ), verdict AS MATERIALIZED (
-      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at,
-        j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1 AS settles,
+    ), met AS MATERIALIZED (
+      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at, j.instance_id,
+        coalesce(j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1, false) AS settles,
         CASE WHEN j.id IS NULL THEN 'NOT_FOUND'
           WHEN j.settled_token = i.token THEN
             CASE j.settled_as WHEN 'CANCELLED' THEN 'CANCELLED' WHEN i.status THEN 'DUPLICATE' ELSE 'CONFLICT' END
@@ -56,28 +60,33 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
           WHEN i.status = 'FAILED' AND i.retryable AND j.attempt_count < coalesce(nullif(j.max_attempts, 0), 5)
             THEN 'RETRYING'
           ELSE 'ACCEPTED' END AS verdict
-      FROM input i LEFT JOIN job j ON j.job_id = i.job_id
+      FROM ${namedJobs(sql, "input")}
+    ), verdict AS MATERIALIZED (
+      SELECT *, CASE WHEN settles THEN CASE verdict WHEN 'RETRYING' THEN 'PENDING' WHEN 'CANCELLED' THEN 'CANCELLED'
+        ELSE status END END AS next FROM met
+    ), failure AS MATERIALIZED (
+      SELECT jsonb_object_agg(id, jsonb_build_array(next, error, delay_ms)) AS by_job FROM verdict
+      WHERE settles AND status = 'FAILED' AND next <> 'CANCELLED'
     ), settled AS (
       UPDATE ai_job j SET
-        status = CASE v.verdict WHEN 'RETRYING' THEN 'PENDING' WHEN 'CANCELLED' THEN 'CANCELLED' ELSE v.status END,
-        error_message = CASE WHEN v.verdict = 'CANCELLED' THEN j.error_message WHEN v.status = 'DONE' THEN ''
-          ELSE v.error END,
-        last_error = CASE WHEN v.verdict = 'CANCELLED' OR v.status = 'DONE' THEN j.last_error ELSE v.error END,
-        next_run_at = CASE WHEN v.verdict = 'RETRYING' THEN now() + interval '1 millisecond' * coalesce(v.delay_ms,
-          ${backoffMs(sql, backoff)}) ELSE j.next_run_at END,
+        status = CASE WHEN ${cancelled} THEN 'CANCELLED' ELSE coalesce(${failure} ->> 0, 'DONE') END,
+        error_message = CASE WHEN ${cancelled} THEN j.error_message ELSE coalesce(${failure} ->> 1, '') END,
+        last_error = coalesce(${failure} ->> 1, j.last_error),
+        next_run_at = CASE ${failure} ->> 0 WHEN 'PENDING' THEN now() + interval '1 millisecond'
+          * coalesce((${failure} ->> 2)::float8, ${backoffMs(sql, backoff)}) ELSE j.next_run_at END,
         -- Who did it stays on a DONE row, as Django leaves it.
-        locked_by = CASE WHEN v.verdict = 'ACCEPTED' AND v.status = 'DONE' THEN j.locked_by END,
-        locked_at = CASE WHEN v.verdict = 'ACCEPTED' AND v.status = 'DONE' THEN j.locked_at END,
-        lease_expires_at = CASE WHEN v.verdict = 'ACCEPTED' AND v.status = 'DONE' THEN j.lease_expires_at END,
-        finished_at = CASE WHEN v.verdict <> 'RETRYING' THEN now() END,
-        lease_token = NULL, settled_token = v.token,
-        settled_as = CASE WHEN v.verdict = 'CANCELLED' THEN 'CANCELLED' ELSE v.status END,
+        locked_by = CASE WHEN ${done} THEN j.locked_by END, locked_at = CASE WHEN ${done} THEN j.locked_at END,
+        lease_expires_at = CASE WHEN ${done} THEN j.lease_expires_at END,
+        instance_id = CASE WHEN ${done} THEN j.instance_id END,
+        finished_at = CASE WHEN ${failure} ->> 0 IS DISTINCT FROM 'PENDING' THEN now() END,
+        lease_token = NULL, settled_token = j.lease_token,
+        settled_as = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${done} THEN 'DONE' ELSE 'FAILED' END,
         returns = 0, updated_at = now(), move = j.move + 1
-      FROM verdict v WHERE v.settles AND j.id = v.id AND ${among(sql, "j.id", "job")}
+      WHERE ${among(sql, "j.id", "verdict", "settles")}
       RETURNING j.id, j.status, j.job_type, j.priority, j.next_run_at,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), lease AS (
-      DELETE FROM ai_lease WHERE id = ANY (ARRAY(SELECT id FROM settled))
+      DELETE FROM ai_lease WHERE ${among(sql, "id", "verdict", "settles")}
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM settled WHERE status = 'PENDING' ON CONFLICT DO NOTHING
@@ -87,10 +96,10 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
       -- Only a row that Django's FAILED left behind can be in the way.
       ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
     )
-    SELECT v.job_id, v.verdict, s.job_type, CASE WHEN s.id IS NOT NULL THEN v.attempt_count END AS attempt,
-      s.status AS to, CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - v.locked_at)::float8 * 1000 END
-        AS duration_ms
-    FROM verdict v LEFT JOIN settled s ON s.id = v.id AND v.settles ORDER BY v.ord`;
+    SELECT job_id, verdict, next AS to, CASE WHEN settles THEN job_type END AS job_type,
+      CASE WHEN settles THEN attempt_count END AS attempt, CASE WHEN settles THEN instance_id END AS instance_id,
+      CASE WHEN settles THEN extract(epoch FROM now() - locked_at)::float8 * 1000 END AS duration_ms
+    FROM verdict ORDER BY ord`;
 }
 
 /** job/retry.ts's backoffMs in SQL, for the row `j`; a test holds the two together. */

@@ -26,6 +26,8 @@ export interface Trace {
   to: Status | null;
   /** Since the claim. */
   durationMs: number | null;
+  /** The Work stream's instance whose lease the move ended or touched; null: none. */
+  instanceId: string | null;
 }
 
 export interface Dispatched {
@@ -61,6 +63,19 @@ export interface Lease extends JobFacts {
   workerId: string;
 }
 
+/** Room for one job on a Work stream. */
+export interface Seat {
+  instanceId: string;
+  sessionId: string;
+  workerId: string;
+}
+
+/** A lease that was claimed for a seat. */
+export interface SeatLease extends Lease {
+  instanceId: string;
+  sessionId: string;
+}
+
 export interface LeaseRef {
   jobId: string;
   token: string;
@@ -79,6 +94,8 @@ export interface Beat extends LeaseRef {
 export interface Renewal {
   jobId: string;
   verdict: "CONTINUE" | "CANCEL" | "LOST";
+  /** Of the job; null when LOST. */
+  type: string | null;
   expiresAt: Date | null;
 }
 
@@ -117,6 +134,8 @@ export interface Cancelled extends Trace {
   outcome: "CANCELLED" | "REQUESTED" | "UNCHANGED" | "NOT_FOUND";
   /** The status after the call; null when there is no such job. */
   status: Status | null;
+  /** Of the lease that is asked to stop; null: none, or one of Django's. */
+  token: string | null;
 }
 
 export interface Retried extends Trace {
@@ -138,6 +157,8 @@ export interface LegacyReport {
 
 export interface LegacyReported extends Trace {
   verdict: LegacyVerdict;
+  /** Of the lease that the report ended, whoever held it; null: none, or one of Django's. */
+  token: string | null;
 }
 
 /** A job that a reclaim or a claim took out of RUNNING or PENDING. */
@@ -145,7 +166,12 @@ export interface Reclaimed extends Trace {
   jobId: string;
   /** Who had held the lease; null for a job that ended at a claim. */
   workerId: string | null;
+  /** Of the lease that was ended; null: none, or one of Django's. */
+  token: string | null;
 }
+
+/** What became of a lease, seen without a change. */
+export type LeaseVerdict = "HELD" | "CANCEL" | "SETTLED" | "LOST";
 
 export type LegacyVerdict = "not_found" | "duplicate_ignored" | "done" | "failed_recorded";
 

@@ -1,7 +1,7 @@
 /** What a database is to this version of the broker, found out without a write. */
 import type { Sql } from "./db.ts";
 import { knownMigrations, readLedger } from "./migrate-ledger.ts";
-import { adoptionDifferences, freshDifferences } from "./migrate-preflight.ts";
+import { adoptionDifferences, freshDifferences, takenNames } from "./migrate-preflight.ts";
 import { unfinishedSteps } from "./migrate-steps.ts";
 import { missingColumns } from "./schema-missing.ts";
 
@@ -38,8 +38,10 @@ export async function schemaState(sql: Sql): Promise<SchemaState> {
   if (!there?.["job"]) return foreign(["the ledger says that migrations were run, but table ai_job is missing"]);
   if (ledger.unknown.length > 0) return unknownEntries(ledger.unknown);
   if (ledger.pending.length > 0) {
-    const tags = ledger.pending.map((migration) => migration.tag).join(", ");
-    return state("older", `migrations still to be run: ${tags}: ${RUN}`);
+    const tags = ledger.pending.map((migration) => migration.tag);
+    const taken = await takenNames(sql, tags);
+    if (taken.length > 0) return foreign(taken);
+    return state("older", `migrations still to be run: ${tags.join(", ")}: ${RUN}`);
   }
   const missing = await missingColumns(sql);
   if (missing.length > 0) {

@@ -53,6 +53,8 @@ export const aiJob = pgTable(
     traceparent: varchar("traceparent", { length: 128 }),
     /** The fence; null unless a lease of ours is held. */
     leaseToken: text("lease_token"),
+    /** Of the Work stream that locked_by got the job through; null: by another way, or not at all. */
+    instanceId: varchar("instance_id", { length: 64 }),
     /** Every hand-out; only grows. */
     deliveries: integer("deliveries").notNull().default(0),
     /** Hand-outs in a row that came back without an attempt spent. */
@@ -130,9 +132,40 @@ export const aiLease = pgTable(
     requestId: varchar("request_id", { length: 64 }),
     /** When a requested cancel is carried out although the worker has not stopped. */
     cancelAt: time("cancel_at"),
+    /** As in ai_job: what an instance that comes back is asked for. */
+    instanceId: varchar("instance_id", { length: 64 }),
   },
-  (t) => [index("ai_lease_request_idx").on(t.workerId, t.requestId).where(sql`${t.requestId} IS NOT NULL`)],
+  (t) => [
+    index("ai_lease_request_idx").on(t.workerId, t.requestId).where(sql`${t.requestId} IS NOT NULL`),
+    index("ai_lease_instance_idx").on(t.instanceId).where(sql`${t.instanceId} IS NOT NULL`),
+  ],
 );
+
+/** The newest Work stream of each instance. One that is not ended lives as long as its broker is seen. */
+export const aiSession = pgTable("ai_session", {
+  instanceId: varchar("instance_id", { length: 64 }).primaryKey(),
+  sessionId: varchar("session_id", { length: 64 }).notNull(),
+  /** Counts the instance's sessions. */
+  epoch: bigint("epoch", { mode: "number" }).notNull(),
+  workerId: varchar("worker_id", { length: 128 }).notNull(),
+  brokerId: varchar("broker_id", { length: 64 }).notNull(),
+  types: text("types").array().notNull(),
+  maxInFlight: integer("max_in_flight").notNull(),
+  client: varchar("client", { length: 128 }).notNull().default(""),
+  /** How often a live session was replaced in the 5 minutes before superseded_at, that time included. */
+  supersedes: integer("supersedes").notNull().default(0),
+  supersededAt: time("superseded_at"),
+  connectedAt: time("connected_at").notNull().defaultNow(),
+  /** Null: connected. */
+  endedAt: time("ended_at"),
+});
+
+/** Brokers that hold Work streams, as they last said that they are there. */
+export const aiBroker = pgTable("ai_broker", {
+  brokerId: varchar("broker_id", { length: 64 }).primaryKey(),
+  startedAt: time("started_at").notNull().defaultNow(),
+  seenAt: time("seen_at").notNull().defaultNow(),
+});
 
 /** Types that are held back. */
 export const aiTypePause = pgTable("ai_type_pause", {

@@ -1,7 +1,17 @@
 /** Read: whether a role may do what a broker does. It need not own the tables. */
 import type { Sql } from "./db.ts";
 
-const WRITTEN = ["ai_job", "ai_result", "ai_ready", "ai_lease", "ai_result_archive", "ai_type_pause", "ai_worker"];
+const WRITTEN = [
+  "ai_job",
+  "ai_result",
+  "ai_ready",
+  "ai_lease",
+  "ai_result_archive",
+  "ai_type_pause",
+  "ai_worker",
+  "ai_session",
+  "ai_broker",
+];
 
 /**
  * What the current role lacks to serve, as the GRANTs that mend it; empty when nothing does. Tables that are not there

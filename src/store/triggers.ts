@@ -11,12 +11,13 @@ export const TRIGGERS = ["ai_job_fence", "ai_job_put", "ai_job_move", "ai_job_go
 /** Their functions; migrate refuses a database where one of these names is taken. */
 export const TRIGGER_FUNCTIONS = ["ai_job_fence", "ai_job_keep_states", "ai_job_clear_states"] as const;
 
-// Clears the token, so that a lease that another writer has ended cannot match again. It moves no state rows: in a
+// Clears token and instance, so that a lease that another writer has ended cannot match again. It moves no state rows: in a
 // BEFORE trigger that ends in 27000 and 23505.
 const FENCE = `
 CREATE OR REPLACE FUNCTION ai_job_fence() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
   NEW.lease_token := NULL;
+  NEW.instance_id := NULL;
   IF NEW.status IS DISTINCT FROM OLD.status THEN
     IF NEW.status = 'RUNNING' THEN
       NEW.settled_token := NULL;
@@ -54,12 +55,13 @@ BEGIN
     VALUES (NEW.job_type, NEW.priority, NEW.next_run_at, NEW.id, octet_length(NEW.payload::text))
     ON CONFLICT DO NOTHING;
   ELSIF NEW.status = 'RUNNING' THEN
-    -- A cancel that was requested stays due; a replay of our own Claim ends here, since the lease is another's now.
-    INSERT INTO ai_lease (id, expires_at, worker_id, cancel_at)
+    -- A cancel that was requested stays due; a replay of our own Claim ends here, since the lease is another's now. So
+    -- says the instance: the fence has cleared it, unless the lease is still ours.
+    INSERT INTO ai_lease (id, expires_at, worker_id, cancel_at, instance_id)
     VALUES (NEW.id, NEW.lease_expires_at, NEW.locked_by,
-      CASE WHEN NEW.cancel_requested_at IS NOT NULL THEN now() + interval '30 s' END)
-    ON CONFLICT (id) DO UPDATE
-      SET expires_at = excluded.expires_at, worker_id = excluded.worker_id, request_id = NULL;
+      CASE WHEN NEW.cancel_requested_at IS NOT NULL THEN now() + interval '30 s' END, NEW.instance_id)
+    ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, worker_id = excluded.worker_id, request_id = NULL,
+      instance_id = excluded.instance_id;
   END IF;
   RETURN NULL;
 END

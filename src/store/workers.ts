@@ -1,6 +1,7 @@
 /** Who works: written a few seconds after each call of a worker, read by operators. */
 import { sql } from "drizzle-orm";
 import type { Database, Sql } from "./db.ts";
+import { LIVE_SESSION } from "./lookups.ts";
 
 /** What a broker saw of a worker since it last wrote. */
 export interface SeenWorker {
@@ -21,10 +22,23 @@ export interface WorkerRow {
   running: number;
   /** Of its leases, at most 100. */
   jobIds: string[];
+  /** Its live Work streams, the newest first, at most 100. */
+  streams: WorkerStream[];
+}
+
+/** A Work stream, as its Hello and its newest Capacity described it. */
+export interface WorkerStream {
+  instanceId: string;
+  sessionId: string;
+  brokerId: string;
+  maxInFlight: number;
+  connectedAt: Date;
+  client: string;
 }
 
 const MOST_WORKERS = 1_000;
 const MOST_JOB_IDS = 100;
+const MOST_STREAMS = 100;
 
 /** Writes down who was seen, as of now, in one statement; each worker at most once in `workers`. */
 export async function recordSeen(pool: Sql, workers: SeenWorker[]): Promise<void> {
@@ -45,12 +59,13 @@ export async function recordSeen(pool: Sql, workers: SeenWorker[]): Promise<void
       SET legacy = excluded.legacy, last_seen_at = excluded.last_seen_at, types = excluded.types`;
 }
 
-/** Removes workers that were not seen for a day and hold nothing; returns how many, at most 1,000 at once. */
+/** Removes workers that were not seen for a day, hold nothing and have no stream; returns how many, at most 1,000 at once. */
 export async function forgetWorkers(pool: Sql): Promise<number> {
   const gone = await pool`
     DELETE FROM ai_worker WHERE worker_id IN (
       SELECT worker_id FROM ai_worker w
       WHERE last_seen_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM ai_lease l WHERE l.worker_id = w.worker_id)
+        AND NOT EXISTS (SELECT FROM ai_session s WHERE s.worker_id = w.worker_id AND ${pool.unsafe(LIVE_SESSION)})
       LIMIT 1000
     )`;
   return gone.count;
@@ -64,22 +79,32 @@ interface WorkerNumbers extends Record<string, unknown> {
   last_seen_ms: number | null;
   running: number;
   job_ids: string;
+  streams: string;
 }
 
-/** Workers that were seen within a day or hold a lease, the latest first, at most 1,000. */
+/** Workers that were seen within a day, hold a lease or have a live stream, the latest first, at most 1,000. */
 export async function listWorkers(db: Database): Promise<WorkerRow[]> {
   const rows = await db.drizzle.execute<WorkerNumbers>(sql`
     WITH holder AS (
       SELECT worker_id, count(*) AS running, (array_agg(id ORDER BY id))[1:${MOST_JOB_IDS}] AS ids
       FROM ai_lease WHERE worker_id IS NOT NULL GROUP BY worker_id
+    ), stream AS (
+      SELECT s.*, row_number() OVER (PARTITION BY worker_id ORDER BY connected_at DESC, instance_id) AS nth
+      FROM ai_session s WHERE ${sql.raw(LIVE_SESSION)}
+    ), streamer AS (
+      SELECT worker_id, (array_agg(to_json(types) ORDER BY nth))[1] AS types,
+        json_agg(json_build_object('instanceId', instance_id, 'sessionId', session_id, 'brokerId', broker_id,
+          'maxInFlight', max_in_flight, 'connectedAt', extract(epoch FROM connected_at)::float8 * 1000,
+          'client', client) ORDER BY nth) AS streams
+      FROM stream WHERE nth <= ${MOST_STREAMS} GROUP BY worker_id
     ), shown AS (
-      SELECT coalesce(w.worker_id, h.worker_id) AS worker_id, w.legacy, w.types, w.first_seen_at, w.last_seen_at,
-        h.running, h.ids
-      FROM ai_worker w FULL JOIN holder h ON h.worker_id = w.worker_id
-      WHERE h.worker_id IS NOT NULL OR w.last_seen_at > now() - interval '1 day'
+      SELECT worker_id, w.legacy, coalesce(to_json(w.types), s.types) AS types, w.first_seen_at, w.last_seen_at,
+        h.running, h.ids, s.streams
+      FROM ai_worker w FULL JOIN holder h USING (worker_id) FULL JOIN streamer s USING (worker_id)
+      WHERE h.running > 0 OR s.streams IS NOT NULL OR w.last_seen_at > now() - interval '1 day'
       ORDER BY w.last_seen_at DESC NULLS LAST, 1 LIMIT ${MOST_WORKERS}
     )
-    SELECT worker_id, to_json(coalesce(types, '{}'))::text AS types,
+    SELECT worker_id, coalesce(types, '[]')::text AS types, coalesce(streams, '[]')::text AS streams,
       -- One that is not written down yet: a lease without a token is the Django app's.
       coalesce(legacy, (SELECT bool_and(lease_token IS NULL) FROM ai_job WHERE id = ANY (ids)), false) AS legacy,
       extract(epoch FROM first_seen_at)::float8 * 1000 AS first_seen_ms,
@@ -95,7 +120,13 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
     lastSeenAt: dateOf(row.last_seen_ms),
     running: row.running,
     jobIds: JSON.parse(row.job_ids) as string[],
+    streams: streamsOf(row.streams),
   }));
+}
+
+function streamsOf(json: string): WorkerStream[] {
+  const streams = JSON.parse(json) as (Omit<WorkerStream, "connectedAt"> & { connectedAt: number })[];
+  return streams.map((stream) => ({ ...stream, connectedAt: new Date(stream.connectedAt) }));
 }
 
 function dateOf(ms: number | null): Date | null {

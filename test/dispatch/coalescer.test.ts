@@ -83,3 +83,15 @@ test("a call that cannot succeed takes none of its batch along", async () => {
   ]);
   expect(batches).toEqual([[1], [2, 3, 13, 4], [2, 3], [13], [4]]);
 });
+
+test("an item may weigh more than one: a batch stays within its weight, and one heavier item goes alone", async () => {
+  const { run, batches, ends } = gated();
+  const coalescer = createCoalescer(run, 10, (item) => item);
+  const calls = [[1], [4, 5], [1], [1], [30], [2]].map((items) => coalescer.add(items));
+  for (let i = 0; i < 5; i++) {
+    ends[i]?.resolve();
+    await settled();
+  }
+  expect(batches).toEqual([[1], [4, 5, 1], [1], [30], [2]]);
+  expect(await Promise.all(calls)).toEqual([[10], [40, 50], [10], [10], [300], [20]]);
+});

@@ -1,6 +1,7 @@
 /** The real moves on a test's database. */
 import { pino } from "pino";
 import { createMoves } from "../../src/dispatch/create-moves.ts";
+import { NO_NEWS } from "../../src/dispatch/lease-news.ts";
 import type { Moves } from "../../src/dispatch/moves.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
@@ -11,6 +12,7 @@ export function realMoves(db: Database): Moves {
     db,
     waiters: new Waiters({ look: async () => [], pollMs: 1_000, onError() {} }),
     bell: { ring() {} },
+    news: NO_NEWS,
     log: pino({ level: "silent" }),
     leaseMs: 120_000,
     shimLeaseMs: 120_000,

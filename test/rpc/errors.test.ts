@@ -37,6 +37,12 @@ test("each reason has its code, one ErrorInfo, its line in docs/errors.md, and a
     REQUEST_TOO_LARGE: [Code.ResourceExhausted, undefined],
     NOT_SERVED: [Code.Unimplemented, undefined],
     SERVICE_NOT_FOUND: [Code.NotFound, undefined],
+    SESSION_SUPERSEDED: [Code.Aborted, 1_000],
+    TOO_MANY_STREAMS: [Code.ResourceExhausted, 1_000],
+    TOO_MANY_FRAMES: [Code.ResourceExhausted, 1_000],
+    SLOW_READER: [Code.ResourceExhausted, 1_000],
+    WORKER_SILENT: [Code.DeadlineExceeded, 1_000],
+    WORKER_DRAINING: [Code.FailedPrecondition, undefined],
     CALL_ENDED: [Code.Canceled, undefined],
     INTERNAL: [Code.Internal, undefined],
   };

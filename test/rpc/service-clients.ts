@@ -28,6 +28,9 @@ export const SERVICE_LIMITS: ServiceLimits = {
   shimLeaseMs: 90_000,
   defaultMaxAttempts: 5,
   strictTypes: false,
+  pingMs: 20_000,
+  silenceMs: 60_000,
+  maxFramesPerSecond: 1_000,
 };
 
 export const IDENTITY = { version: "0.1.0", instanceId: "one", startedAt: new Date("2026-01-02T03:04:05.678Z") };
@@ -46,6 +49,8 @@ export interface ServiceOptions extends Pick<ServiceContext, "moves" | "seen"> {
 export function serviceClients(ctx: ServiceOptions): ServiceClients {
   const whole: ServiceContext = {
     ...ctx,
+    // Streams have tests of their own, on a real broker.
+    streams: undefined as never,
     // A test without a database shows that the call does not touch it.
     db: ctx.db ?? (undefined as unknown as Database),
     limits: { ...SERVICE_LIMITS, ...ctx.limits },

@@ -83,7 +83,13 @@ describe("claim", () => {
         return [LEASE];
       },
     });
-    const service = createWorkerService({ moves, db: undefined as never, limits: SERVICE_LIMITS, identity: IDENTITY });
+    const service = createWorkerService({
+      moves,
+      streams: undefined as never,
+      db: undefined as never,
+      limits: SERVICE_LIMITS,
+      identity: IDENTITY,
+    });
     const context = createHandlerContext({
       service: WorkerService,
       method: WorkerService.method.claim,

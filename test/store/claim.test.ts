@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { replayClaim } from "../../src/store/claim.ts";
+import { heartbeat } from "../../src/store/heartbeat.ts";
 import { release } from "../../src/store/release.ts";
 import { test } from "../support/db.ts";
 import { claimAs, done, expectNoDrift, givenJob, givenLease, reportAll, rowOf, statusOf } from "../support/jobs.ts";
@@ -126,6 +127,18 @@ test("a released job comes back at its old place and costs no attempt, until it 
     deliveries: 20,
     last_error: "max_deliveries_exceeded",
   });
+  await expectNoDrift(db);
+});
+
+test("a release of unseen leases leaves alone those that had a heartbeat", async ({ db }) => {
+  const [seen, unseen] = [await givenJob(db), await givenJob(db)];
+  const leases = await claimAs(db, "w1", { limit: 2 });
+  await heartbeat(db.reserved, [{ ...(leases[0] as (typeof leases)[0]), progress: null }], 60_000);
+  expect(await release(db.reserved, leases, 20, true)).toMatchObject([
+    { jobId: seen, released: false, to: null },
+    { jobId: unseen, released: true, to: "PENDING" },
+  ]);
+  expect(await release(db.reserved, leases, 20)).toMatchObject([{ released: true }, { released: false }]);
   await expectNoDrift(db);
 });
 

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { openPool, type Sql } from "../../src/store/db.ts";
 import { findDrift } from "../../src/store/drift.ts";
 import { migrate, schemaState } from "../../src/store/migrate.ts";
-import { ADDED_COLUMNS, ADDED_RELATIONS } from "../../src/store/migrate-expected.ts";
+import { ADDED } from "../../src/store/migrate-expected.ts";
 import { TRIGGER_FUNCTIONS, TRIGGERS } from "../../src/store/triggers.ts";
 import { freshDatabase } from "../support/db.ts";
 import { django, djangoMigrate } from "../support/django.ts";
@@ -71,7 +71,8 @@ test("each step of docs/cut-over.md and its way back work as they stand there", 
 test("the page names each thing that is to be taken away", () => {
   for (const name of TRIGGERS) expect(triggers).toContain(`DROP TRIGGER IF EXISTS ${name} ON ai_job`);
   for (const name of TRIGGER_FUNCTIONS) expect(everything).toContain(`${name}()`);
-  for (const name of ADDED_COLUMNS) expect(everything).toContain(`DROP COLUMN ${name}`);
-  const tables = ADDED_RELATIONS.filter((name) => !/_(pkey|idx)$/.test(name));
+  const added = Object.values(ADDED);
+  for (const name of added.flatMap(({ columns }) => columns)) expect(everything).toContain(`DROP COLUMN ${name}`);
+  const tables = added.flatMap(({ relations }) => relations).filter((name) => !/_(pkey|idx)$/.test(name));
   for (const name of tables) expect(everything).toMatch(new RegExp(`DROP TABLE .*\\b${name}\\b`));
 });

@@ -164,6 +164,18 @@ test("races with other bodies store one and refuse the others whole", async ({ d
   expect(await countJobs(db)).toBe(2);
 });
 
+test("a retry that names a job twice archives its result once and makes it due once", async ({ db }) => {
+  const jobId = await givenJob(db);
+  await reportAll(db, failed(await givenLease(db), { retryable: false, result: "{}" }));
+  expect((await retry(db.sql, [jobId, "none", jobId])).map((r) => r.outcome)).toEqual([
+    "RETRIED",
+    "NOT_FOUND",
+    "RETRIED",
+  ]);
+  expect(await db.sql`SELECT job_id FROM ai_result_archive`).toEqual([{ job_id: jobId }]);
+  await expectNoDrift(db);
+});
+
 test("a retry by hand gives a fresh budget and keeps the old result in the archive", async ({ db }) => {
   const jobId = await givenJob(db, { maxAttempts: 2 });
   const lease = await givenLease(db);

@@ -3,7 +3,18 @@ import type { Database } from "../../src/store/db.ts";
 import { findDrift, findReopened, repairDrift, type SweepCursor, sweep } from "../../src/store/drift.ts";
 import { test } from "../support/db.ts";
 import { django } from "../support/django.ts";
-import { claimAs, done, expectNoDrift, failed, givenJob, givenLease, reportAll, statusOf } from "../support/jobs.ts";
+import {
+  claimAs,
+  claimSeats,
+  done,
+  expectNoDrift,
+  failed,
+  givenJob,
+  givenLease,
+  givenSeat,
+  reportAll,
+  statusOf,
+} from "../support/jobs.ts";
 import { until } from "../support/until.ts";
 
 /** Writes past the triggers, as a restore of one table would. */
@@ -27,7 +38,7 @@ async function sweepAll(db: Database, batch: number): Promise<{ repaired: number
 /** Nine jobs: three of each of PENDING, RUNNING, DONE; then every kind of drift, once. */
 async function givenDrift(db: Database): Promise<void> {
   for (let n = 0; n < 9; n++) await givenJob(db, { id: `j${n}`, type: n < 3 ? "waiting" : "other" });
-  await claimAs(db, "w1", { types: ["other"], limit: 6 });
+  await claimSeats(db, Array(6).fill(await givenSeat(db, "i1")), { types: ["other"] });
   const finished = await db.sql`SELECT job_id, lease_token FROM ai_job WHERE job_id >= 'j6'`;
   await reportAll(
     db,

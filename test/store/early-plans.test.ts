@@ -8,26 +8,32 @@ import { fill } from "../../bench/backlog.ts";
 import { rolledBack } from "../../bench/plan.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import { cancel } from "../../src/store/cancel.ts";
-import { claim } from "../../src/store/claim.ts";
+import { claim, claimForSeats } from "../../src/store/claim.ts";
 import { type Database, HOT, openPool, type Sql } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { due } from "../../src/store/due.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
+import { leaseVerdicts } from "../../src/store/lease-verdicts.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
-import { reclaim } from "../../src/store/reclaim.ts";
+import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
 import { release } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
+import { endSessions, openSessions, resizeSessions, staleSessions } from "../../src/store/sessions.ts";
 import { type FreshDatabase, freshDatabase, openTestDatabase } from "../support/db.ts";
-import { done, EXPIRED, failed, givenLease, legacyDone, newJob, reportAll } from "../support/jobs.ts";
+import { done, EXPIRED, failed, givenSeatLease, legacyDone, newJob, opening, reportAll } from "../support/jobs.ts";
 
 const ROWS = 20_000;
+const SESSIONS = 5_000;
 /** Of all tables together; each move here is of one job. */
 const MAX_ROWS_READ = 50;
 
+/** A lease that was got through a stream. */
 interface Target {
   jobId: string;
   token: string;
+  instanceId: string;
+  sessionId: string;
 }
 
 interface Step {
@@ -61,6 +67,11 @@ const MOVES: Step[] = [
     run: (sql) => claim(sql, { ...claimOf, types: ["ocr"] }),
   },
   {
+    name: "claim for seats",
+    run: (sql, { instanceId, sessionId }) =>
+      claimForSeats(sql, { ...claimOf, types: [], seats: [{ instanceId, sessionId, workerId: "w2" }] }),
+  },
+  {
     name: "heartbeat",
     run: (sql, target) => heartbeat(sql, [{ ...target, ...noProgress }], 60_000),
   },
@@ -75,6 +86,15 @@ const MOVES: Step[] = [
     leaseMs: EXPIRED,
     scansLeases: true,
   },
+  {
+    name: "reclaim of what is not held",
+    run: (sql, { instanceId, sessionId }) => reclaimUnheld(sql, [{ instanceId, sessionId, held: ["job"] }]),
+  },
+  { name: "look at leases", run: (sql, target) => leaseVerdicts(sql, [target]) },
+  { name: "opening of a session", run: (sql, { instanceId }) => openSessions(sql, "b1", [opening(instanceId)]) },
+  { name: "resizing of a session", run: (sql, target) => resizeSessions(sql, [{ ...target, maxInFlight: 1 }]) },
+  { name: "end of a session", run: (sql, target) => endSessions(sql, [target]) },
+  { name: "look at sessions", run: (sql, target) => staleSessions(sql, [target]) },
   { name: "cancel", run: (sql, { jobId }) => cancel(sql, [jobId], "", 30_000) },
   { name: "retry", run: (sql, { jobId }) => retry(sql, [jobId]), ended: true },
   {
@@ -97,12 +117,13 @@ beforeAll(async () => {
   database = await freshDatabase();
   db = openTestDatabase(database.url);
   old = openPool({ url: database.url, statementTimeoutMs: 20_000, lockTimeoutMs: 5_000 }, 1, HOT);
-  for (const table of ["ai_job", "ai_ready", "ai_lease", "ai_result", "ai_type_pause"]) {
+  for (const table of ["ai_job", "ai_ready", "ai_lease", "ai_result", "ai_type_pause", "ai_session"]) {
     // Else new statistics would come at some moment, and with them new plans.
     await old.unsafe(`ALTER TABLE ${table} SET (autovacuum_enabled = off)`);
   }
   await old`ANALYZE`;
-  for (const { run } of MOVES) await rolledBack(old, () => run(old, { jobId: "unknown", token: "unknown" }));
+  const unknown = { jobId: "unknown", token: "unknown", instanceId: "unknown", sessionId: "unknown" };
+  for (const { run } of MOVES) await rolledBack(old, () => run(old, unknown));
   await fill(db.sql, {
     rows: ROWS,
     types: ["tag"],
@@ -113,7 +134,10 @@ beforeAll(async () => {
     WITH job AS (UPDATE ai_job SET status = 'RUNNING', locked_by = 'w9', lease_token = 'x' || id, move = move + 1,
       lease_expires_at = now() + interval '1 hour' WHERE id % 2 = 0 RETURNING id, lease_expires_at),
     gone AS (DELETE FROM ai_ready WHERE id % 2 = 0)
-    INSERT INTO ai_lease (id, expires_at, worker_id) SELECT id, lease_expires_at, 'w9' FROM job`;
+    INSERT INTO ai_lease (id, expires_at, worker_id, instance_id)
+    SELECT id, lease_expires_at, 'w9', 'i' || id % ${SESSIONS} FROM job`;
+  await db.sql`INSERT INTO ai_session (instance_id, session_id, epoch, worker_id, broker_id, types, max_in_flight)
+    SELECT 'i' || n, 's' || n, 1, 'w9', 'b1', '{}', 10 FROM generate_series(1, ${SESSIONS}) n`;
 });
 
 afterAll(async () => {
@@ -125,15 +149,15 @@ afterAll(async () => {
 test.each(MOVES)("$name reads few rows with a plan from the time of an empty queue", async (move) => {
   const { run, leaseMs, ended, scansLeases } = move;
   await dispatch(db.sql, [newJob()]);
-  const target = await givenLease(db, "w1", {
+  const target = await givenSeatLease(db, "target", {
     types: ["ocr"],
     ...(leaseMs === undefined ? {} : { leaseMs }),
   });
   if (ended) await reportAll(db, failed(target, { retryable: false }));
   const read = await rolledBack(old, async () => {
-    const tables = scansLeases ? ["ai_job", "ai_ready", "ai_result"] : ["ai_job", "ai_ready", "ai_result", "ai_lease"];
+    const tables = ["ai_job", "ai_ready", "ai_result", "ai_session", ...(scansLeases ? [] : ["ai_lease"])];
     const before = await rowsRead(old, tables);
-    await run(old, { jobId: target.jobId, token: target.token });
+    await run(old, target);
     return (await rowsRead(old, tables)) - before;
   });
   expect(read).toBeLessThan(MAX_ROWS_READ);

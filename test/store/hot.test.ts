@@ -6,12 +6,22 @@ import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
-import { reclaim } from "../../src/store/reclaim.ts";
+import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
 import { release } from "../../src/store/release.ts";
 import { retry } from "../../src/store/retry.ts";
 import type { Lease } from "../../src/store/rows.ts";
 import { openTestDatabase, test } from "../support/db.ts";
-import { claimAs, done, expectNoDrift, failed, legacyDone, newJob, reportAll } from "../support/jobs.ts";
+import {
+  claimAs,
+  claimSeats,
+  done,
+  expectNoDrift,
+  failed,
+  givenSeat,
+  legacyDone,
+  newJob,
+  reportAll,
+} from "../support/jobs.ts";
 import { until } from "../support/until.ts";
 
 const JOBS = 50;
@@ -62,18 +72,27 @@ const LIVES: Record<string, Life> = {
   },
 };
 
-const UPDATES = JOBS * (4 * 3 + 2);
+/** The same, of leases that were got through a stream. */
+const SEATED: Record<string, Life> = {
+  "seats and report": (db, leases) => reportAll(db, ...leases.map((lease) => done(lease))),
+  "seats and another stream": (db) => reclaimUnheld(db.sql, [{ instanceId: "i1", held: [] }]),
+};
+
+const UPDATES = JOBS * (4 * 3 + 2 + 2 * 2);
 
 test("on a database without Django's two indexes, every update of every move is a HOT update", async ({ db, url }) => {
   const own = openTestDatabase(url);
   try {
-    for (const [type, life] of Object.entries(LIVES)) {
+    const seats = Array(JOBS).fill(await givenSeat(own, "i1"));
+    for (const [type, life] of Object.entries({ ...LIVES, ...SEATED })) {
       const job = { type, payload: JSON.stringify({ note: "x".repeat(1_500) }) };
       await dispatch(
         own.sql,
         Array.from({ length: JOBS }, () => newJob(job)),
       );
-      await life(own, await claimAs(own, "w1", { types: [type], limit: JOBS }));
+      const types = [type];
+      const leases = type in SEATED ? claimSeats(own, seats, { types }) : claimAs(own, "w1", { types, limit: JOBS });
+      await life(own, await leases);
     }
   } finally {
     // A backend gives its counts away when it ends.

@@ -7,18 +7,19 @@ import { cancel } from "../../src/store/cancel.ts";
 import type { Database } from "../../src/store/db.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
-import { reclaim } from "../../src/store/reclaim.ts";
+import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
 import { release } from "../../src/store/release.ts";
 import { retry } from "../../src/store/retry.ts";
 import { test } from "../support/db.ts";
 import {
   claimAs,
+  claimSeats,
   done,
   expectNoDrift,
   expire,
   failed,
   givenJob,
-  givenLease,
+  givenSeat,
   legacyDone,
   legacyFailed,
   reportAll,
@@ -86,12 +87,13 @@ const STATES: Record<string, (db: Database) => Promise<Subject>> = {
 
 async function running(db: Database, maxAttempts = 5): Promise<Subject> {
   const jobId = await givenJob(db, { maxAttempts });
-  const { token } = await givenLease(db);
-  return { jobId, token };
+  const [lease] = await claimSeats(db, [await givenSeat(db, "i1", { workerId: "w1" })]);
+  return { jobId, token: String(lease?.token) };
 }
 
 const APPLY: [Move, string, (db: Database, s: Subject) => Promise<unknown>][] = [
   ["claim", "claim", (db) => claimAs(db, "w2")],
+  ["claim", "claim for a seat", async (db) => claimSeats(db, [await givenSeat(db, "i2")])],
   ["heartbeat", "heartbeat", (db, s) => heartbeat(db.reserved, [{ ...s, progress: null }], 60_000)],
   ["report", "DONE", (db, s) => reportAll(db, done(s))],
   ["report", "FAILED", (db, s) => reportAll(db, failed(s))],
@@ -101,6 +103,7 @@ const APPLY: [Move, string, (db: Database, s: Subject) => Promise<unknown>][] = 
   ["release", "release", (db, s) => release(db.reserved, [s], 20)],
   ["release", "release, once too often", (db, s) => release(db.reserved, [s], 1)],
   ["reclaim", "reclaim", (db) => reclaim(db.sql, 10)],
+  ["reclaim", "reclaim of what is not held", (db) => reclaimUnheld(db.sql, [{ instanceId: "i1", held: [] }])],
   ["cancel", "cancel", (db, s) => cancel(db.sql, [s.jobId], "", 60_000)],
   ["retry", "retry", (db, s) => retry(db.sql, [s.jobId])],
 ];

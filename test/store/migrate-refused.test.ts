@@ -67,6 +67,8 @@ const changes: [string, string, string[]][] = [
   ],
   ["one of our columns", "ALTER TABLE ai_job ADD COLUMN priority text", ["column ai_job.priority is there already"]],
   ["a table ai_ready of somebody else", "CREATE TABLE ai_ready (id int)", ["table ai_ready is there already"]],
+  ["the column of a later migration", "ALTER TABLE ai_job ADD COLUMN instance_id uuid", ["column ai_job.instance_id"]],
+  ["a table ai_session of somebody else", "CREATE TABLE ai_session (id int)", ["table ai_session is there already"]],
   ["a view ai_worker", "CREATE VIEW ai_worker AS SELECT 1 AS x", ["view ai_worker is there already"]],
   [
     "a function of a trigger's name",

@@ -12,16 +12,18 @@ import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
-import { reclaim } from "../../src/store/reclaim.ts";
+import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
 import { release } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
-import type { LeaseRef } from "../../src/store/rows.ts";
+import type { LeaseRef, Seat } from "../../src/store/rows.ts";
+import { endSessions, openSessions } from "../../src/store/sessions.ts";
 import { pauseType, resumeType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
 import { django } from "../support/django.ts";
-import { claimAs, done, expectNoDrift, expire, newJob } from "../support/jobs.ts";
+import { claimAs, claimSeats, done, expire, newJob, opening } from "../support/jobs.ts";
 import { type Body, Model } from "../support/model.ts";
+import { expectSameRows } from "./model-rows.ts";
 
 const RUNS = Number(process.env["MODEL_RUNS"] ?? 25);
 const MAX_DELIVERIES = 2;
@@ -34,6 +36,8 @@ interface World {
   model: Model;
   /** All leases ever got, current ones and stale ones. */
   leases: LeaseRef[];
+  /** All sessions ever opened. */
+  seats: Seat[];
   step: number;
 }
 
@@ -42,6 +46,7 @@ type Step = (world: World) => Promise<void>;
 const type = fc.constantFrom("a", "b", "c");
 const types = fc.oneof(fc.constant<string[]>([]), fc.subarray(["a", "b", "c"]));
 const worker = fc.constantFrom("w1", "w2", "ai-worker");
+const instance = fc.constantFrom("i1", "i2");
 const request = fc.constantFrom(null, "r1", "r2");
 const body: fc.Arbitrary<Body> = fc.record({
   type,
@@ -96,6 +101,17 @@ async function claimStep(w: World, workerId: string, types: string[], limit: num
   const expected = w.model.claim(workerId, types, limit, requestId);
   const leases = await claimAs(w.db, workerId, { types, limit, requestId });
   expect(leases.map((l) => [l.jobId, l.attempt])).toEqual(expected.map(([id, job]) => [id, job.attempts]));
+  for (const [at, [, job]] of expected.entries()) job.token = leases[at]?.token ?? null;
+  w.leases.push(...leases.map(({ jobId, token }) => ({ jobId, token })));
+}
+
+async function seatsStep(w: World, ats: number[], types: string[]) {
+  const seats = ats.flatMap((at) => recent(w.seats, at) ?? []);
+  const expected = w.model.claimForSeats(seats, types);
+  const leases = await claimSeats(w.db, seats, { types });
+  expect(leases.map((l) => [l.jobId, l.attempt, l.workerId, l.instanceId])).toEqual(
+    expected.map(([id, job]) => [id, job.attempts, job.holder, job.instance]),
+  );
   for (const [at, [, job]] of expected.entries()) job.token = leases[at]?.token ?? null;
   w.leases.push(...leases.map(({ jobId, token }) => ({ jobId, token })));
 }
@@ -169,6 +185,27 @@ const WORKERS = [
   said(none, "reclaim", reclaimStep),
 ];
 
+const STREAMS = [
+  said(fc.tuple(instance, worker), "hello", async (w, instanceId, workerId) => {
+    const hello = opening(instanceId, { workerId });
+    w.seats.push(hello);
+    const [opened] = await openSessions(w.db.sql, "b1", [hello]);
+    expect(opened?.epoch).toBe(w.model.open(instanceId, hello.sessionId));
+  }),
+  said(fc.tuple(back), "bye", async (w, at) => {
+    const seat = recent(w.seats, at);
+    if (seat === undefined) return;
+    await endSessions(w.db.sql, [seat]);
+    w.model.end(seat);
+  }),
+  said(fc.tuple(fc.array(fc.nat(2), { minLength: 1, maxLength: 4 }), types), "claimForSeats", seatsStep),
+  said(fc.tuple(instance, fc.array(back, { maxLength: 2 })), "reclaimUnheld", async (w, instanceId, ats) => {
+    const held = ats.flatMap((at) => recent([...w.model.jobs.keys()], at) ?? []);
+    const taken = await reclaimUnheld(w.db.sql, [{ instanceId, held }]);
+    expect(taken.map((r) => r.jobId).sort()).toEqual(w.model.reclaimUnheld(instanceId, held).sort());
+  }),
+];
+
 const OTHERS = [
   said(fc.tuple(worker), "legacyNext", async (w, workerId) => {
     await reclaimStep(w);
@@ -219,33 +256,6 @@ const OTHERS = [
   }),
 ];
 
-async function expectSameRows({ db, model }: World): Promise<void> {
-  const rows = await db.sql`SELECT j.job_id, j.status, j.attempt_count, j.deliveries, j.returns, j.locked_by,
-      j.lease_token, j.cancel_requested_at IS NOT NULL AS cancel, j.settled_token,
-      CASE WHEN j.settled_token IS NOT NULL THEN j.settled_as END AS settled_as, j.error_message,
-      r.id IS NOT NULL AS has_result, r.payload::text AS result, j.finished_at IS NOT NULL AS finished
-    FROM ai_job j LEFT JOIN ai_result r ON r.job_id = j.id ORDER BY j.id`;
-  const expected = [...model.jobs].map(([job_id, job]) => ({
-    job_id,
-    status: job.status,
-    attempt_count: job.attempts,
-    deliveries: job.deliveries,
-    returns: job.returns,
-    locked_by: job.holder,
-    lease_token: job.token,
-    cancel: job.cancel,
-    settled_token: job.settled?.token ?? null,
-    settled_as: job.settled?.as ?? null,
-    error_message: job.error,
-    has_result: job.result !== undefined,
-    result: job.result ?? null,
-    finished: job.status !== "PENDING" && job.status !== "RUNNING",
-  }));
-  expect([...rows]).toEqual(expected);
-  expect(await db.sql`SELECT count(*)::int AS n FROM ai_result_archive`).toEqual([{ n: model.archived }]);
-  await expectNoDrift(db);
-}
-
 test(
   "any history of moves answers and leaves what the model says",
   async ({ db }) => {
@@ -253,16 +263,18 @@ test(
       { weight: 2, arbitrary: fc.oneof(...PRODUCERS) },
       { weight: 2, arbitrary: CLAIM },
       { weight: 5, arbitrary: fc.oneof(...WORKERS) },
+      { weight: 3, arbitrary: fc.oneof(...STREAMS) },
       { weight: 3, arbitrary: fc.oneof(...OTHERS) },
     );
     const history = fc.tuple(DISPATCH, CLAIM, fc.noBias(fc.array(step, { maxLength: 60, size: "max" })));
     const property = fc.asyncProperty(history, async ([dispatched, claimed, more]) => {
-      await db.sql`TRUNCATE ai_job, ai_result, ai_ready, ai_lease, ai_type_pause, ai_result_archive`;
-      const world: World = { db, model: new Model(), leases: [], step: 0 };
+      await db.sql`TRUNCATE ai_job, ai_result, ai_ready, ai_lease, ai_type_pause, ai_result_archive,
+        ai_session`;
+      const world: World = { db, model: new Model(), leases: [], seats: [], step: 0 };
       for (const step of [dispatched, claimed, ...more]) {
         world.step++;
         await step(world);
-        await expectSameRows(world);
+        await expectSameRows(db, world.model);
       }
     });
     await fc.assert(property, { numRuns: RUNS, endOnFailure: false });

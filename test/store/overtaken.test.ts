@@ -179,7 +179,7 @@ describe("with a token that is current when it starts and no longer when it gets
     const answers = await overtaken(db, takeBack, () =>
       heartbeat(db.reserved, [{ ...lease, progress: { percent: 50, note: null } }], 60_000),
     );
-    expect(answers).toEqual([{ jobId, verdict: "LOST", expiresAt: null }]);
+    expect(answers).toEqual([{ jobId, verdict: "LOST", type: null, expiresAt: null }]);
     expect(await rowOf(db, jobId)).toMatchObject({ status: "PENDING", progress_percent: null, lease_expires_at: null });
     await expectNoDrift(db);
   });

@@ -96,7 +96,13 @@ test("one batch may name a job twice: the first item decides", async ({ db }) =>
     "DUPLICATE",
     "NOT_FOUND",
   ]);
-  expect((await rowOf(db, a.jobId))["attempt_count"]).toBe(1);
+  expect(await rowOf(db, a.jobId)).toMatchObject({ status: "PENDING", attempt_count: 1, settled_as: "FAILED" });
+  await givenJob(db, { type: "other" });
+  const b = await givenLease(db, "w1", { types: ["other"] });
+  const twice = [done(b), failed(b, { retryable: false }), done(b)];
+  expect(await reportAll(db, ...twice)).toEqual(["ACCEPTED", "CONFLICT", "DUPLICATE"]);
+  expect(await rowOf(db, b.jobId)).toMatchObject({ status: "DONE", settled_as: "DONE", last_error: "" });
+  await expectNoDrift(db);
 });
 
 test("a report after the lease's end is taken: the token decides, not the clock", async ({ db }) => {
@@ -173,7 +179,9 @@ test("a heartbeat answers for each lease and keeps what progress it does not nam
   await beat({ percent: 50, note: null });
   await beat(null);
   expect(await rowOf(db, jobId)).toMatchObject({ progress_percent: 50, progress_note: "page 2" });
-  expect(await beat({ percent: 99, note: "stale" }, "stale")).toEqual([{ jobId, verdict: "LOST", expiresAt: null }]);
+  expect(await beat({ percent: 99, note: "stale" }, "stale")).toEqual([
+    { jobId, verdict: "LOST", type: null, expiresAt: null },
+  ]);
   expect(await rowOf(db, jobId)).toMatchObject({ progress_percent: 50 });
   await cancel(db.sql, [jobId], "", 60_000);
   expect(await beat(null)).toMatchObject([{ verdict: "CANCEL" }]);
@@ -220,4 +228,15 @@ test("two batches that name the same jobs in opposite order both end", async ({ 
   const statuses = answers.flat().map((r) => r.status);
   expect(statuses.filter((s) => s === "ACCEPTED")).toHaveLength(40);
   expect(statuses.filter((s) => s === "DUPLICATE")).toHaveLength(40);
+});
+
+test("batches that name the same jobs in opposite orders do not deadlock, however many there are", async ({ db }) => {
+  for (let i = 0; i < 200; i++) await givenJob(db);
+  const leases = await claimAs(db, "w1", { limit: 200 });
+  const beats = leases.map((lease) => ({ ...lease, progress: null }));
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => heartbeat(db.sql, n % 2 ? beats : beats.toReversed(), 60_000)),
+  );
+  expect(new Set(answers.flat().map(({ verdict }) => verdict))).toEqual(new Set(["CONTINUE"]));
+  await expectNoDrift(db);
 });

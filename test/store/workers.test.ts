@@ -1,6 +1,8 @@
 import { expect } from "vitest";
+import { brokerSeen, endSessions, openSessions } from "../../src/store/sessions.ts";
 import { forgetWorkers, listWorkers, recordSeen } from "../../src/store/workers.ts";
 import { test } from "../support/db.ts";
+import { opening } from "../support/jobs.ts";
 import { givenRows } from "./given-rows.ts";
 
 test("a worker is listed with the types of its last claim", async ({ db }) => {
@@ -17,6 +19,7 @@ test("a worker is listed with the types of its last claim", async ({ db }) => {
       lastSeenAt: expect.any(Date),
       running: 0,
       jobIds: [],
+      streams: [],
     },
     expect.objectContaining({ workerId: "old", legacy: true, types: [] }),
   ]);
@@ -82,6 +85,62 @@ test("workers of the day before are forgotten unless they hold a lease", async (
   await givenRows(db, [{ job_id: "j1", status: "RUNNING", locked_by: "busy" }]);
   expect(await forgetWorkers(db.sql)).toBe(1);
   expect((await listWorkers(db)).map((worker) => worker.workerId)).toEqual(["idle", "busy"]);
+});
+
+test("a worker with a live stream is shown with it, seen or not; one that ended or lost its broker is none", async ({
+  db,
+}) => {
+  await brokerSeen(db.sql, "b1");
+  const hellos = [
+    opening("i1", { workerId: "old", types: ["ocr"], maxInFlight: 7, client: 'test "1"' }),
+    opening("i2", { workerId: "new", types: ['a "b"', "c"] }),
+    opening("i3", { workerId: "ended" }),
+  ];
+  await openSessions(db.sql, "b1", hellos);
+  await openSessions(db.sql, "b2", [opening("i4", { workerId: "lost" })]);
+  await endSessions(db.sql, hellos.slice(2));
+  await recordSeen(db.sql, [{ workerId: "old", legacy: false, types: [] }]);
+  await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '25 hours'`;
+  const stream = {
+    instanceId: "i1",
+    sessionId: hellos[0]?.sessionId,
+    brokerId: "b1",
+    maxInFlight: 7,
+    connectedAt: expect.any(Date),
+    client: 'test "1"',
+  };
+  const workers = await listWorkers(db);
+  expect(workers).toEqual([
+    expect.objectContaining({ workerId: "old", types: [], running: 0, jobIds: [], streams: [stream] }),
+    {
+      workerId: "new",
+      legacy: false,
+      types: ['a "b"', "c"],
+      firstSeenAt: null,
+      lastSeenAt: null,
+      running: 0,
+      jobIds: [],
+      streams: [expect.objectContaining({ instanceId: "i2" })],
+    },
+  ]);
+  const [row] = await db.sql`SELECT connected_at FROM ai_session WHERE instance_id = 'i1'`;
+  expect(workers[0]?.streams[0]?.connectedAt).toEqual(row?.["connected_at"]);
+  expect(await forgetWorkers(db.sql)).toBe(0);
+  await db.sql`UPDATE ai_broker SET seen_at = now() - interval '16 seconds'`;
+  expect(await listWorkers(db)).toEqual([]);
+  expect(await forgetWorkers(db.sql)).toBe(1);
+});
+
+test("of many streams the newest hundred are named", async ({ db }) => {
+  await brokerSeen(db.sql, "b1");
+  await openSessions(
+    db.sql,
+    "b1",
+    Array.from({ length: 120 }, (_, n) => opening(`i${n}`, { workerId: "w" })),
+  );
+  await db.sql`UPDATE ai_session SET connected_at = now() - interval '1 second' * substr(instance_id, 2)::int`;
+  const [worker] = await listWorkers(db);
+  expect(worker?.streams.map((stream) => stream.instanceId)).toEqual(Array.from({ length: 100 }, (_, n) => `i${n}`));
 });
 
 test("two brokers that write the same workers at once do not deadlock", async ({ db }) => {

@@ -2,11 +2,12 @@
 import { expect } from "vitest";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Status } from "../../src/job/status.ts";
-import { type ClaimOptions, claim } from "../../src/store/claim.ts";
+import { type ClaimOptions, claim, claimForSeats, type SeatClaimOptions } from "../../src/store/claim.ts";
 import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { report } from "../../src/store/report.ts";
-import type { Lease, LegacyReport, NewJob, Report } from "../../src/store/rows.ts";
+import type { Lease, LegacyReport, NewJob, Report, Seat, SeatLease } from "../../src/store/rows.ts";
+import { brokerSeen, type Opening, openSessions } from "../../src/store/sessions.ts";
 
 let count = 0;
 
@@ -54,6 +55,39 @@ export async function claimAs(db: Database, workerId: string, more: Partial<Clai
 /** Claims exactly one job. */
 export async function givenLease(db: Database, workerId = "w1", more: Partial<ClaimOptions> = {}): Promise<Lease> {
   const [lease] = await claimAs(db, workerId, more);
+  if (lease === undefined) throw new Error("nothing to claim");
+  return lease;
+}
+
+export function opening(instanceId: string, more: Partial<Opening> = {}): Opening {
+  const sessionId = `session-${++count}`;
+  return { instanceId, sessionId, workerId: `worker of ${instanceId}`, types: [], maxInFlight: 1, client: "", ...more };
+}
+
+/** Opens a stream on a broker that is there, and answers a seat on it. */
+export async function givenSeat(db: Database, instanceId: string, more: Partial<Opening> = {}): Promise<Seat> {
+  const hello = opening(instanceId, more);
+  await brokerSeen(db.sql, "broker-1");
+  await openSessions(db.sql, "broker-1", [hello]);
+  return { instanceId, sessionId: hello.sessionId, workerId: hello.workerId };
+}
+
+export async function claimSeats(
+  db: Database,
+  seats: Seat[],
+  more: Partial<SeatClaimOptions> = {},
+): Promise<SeatLease[]> {
+  const options = { types: [], leaseMs: 60_000, maxBytes: 3_000_000, token: `token-${++count}`, seats };
+  return (await claimForSeats(db.sql, { ...options, ...more })).leases;
+}
+
+/** Claims exactly one job through a stream of the instance, which is opened for it. */
+export async function givenSeatLease(
+  db: Database,
+  instanceId = "i1",
+  more: Partial<SeatClaimOptions> = {},
+): Promise<SeatLease> {
+  const [lease] = await claimSeats(db, [await givenSeat(db, instanceId)], more);
   if (lease === undefined) throw new Error("nothing to claim");
   return lease;
 }
@@ -132,6 +166,7 @@ export async function expectNoDrift(db: Database): Promise<void> {
     UNION ALL
     SELECT j.job_id, j.status, 'lease' FROM ai_job j FULL JOIN ai_lease l ON l.id = j.id
     WHERE (j.status = 'RUNNING') IS DISTINCT FROM (l.id IS NOT NULL)
-      OR (l.id IS NOT NULL AND (l.expires_at, l.worker_id) IS DISTINCT FROM (j.lease_expires_at, j.locked_by))`;
+      OR (l.id IS NOT NULL AND (l.expires_at, l.worker_id, l.instance_id)
+        IS DISTINCT FROM (j.lease_expires_at, j.locked_by, j.instance_id))`;
   expect(drift).toEqual([]);
 }

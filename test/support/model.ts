@@ -1,6 +1,6 @@
 /** What the store promises, said once more without SQL, locks or plans: plain objects and the rules of the contract. */
 import type { Status } from "../../src/job/status.ts";
-import type { ReportStatus } from "../../src/store/rows.ts";
+import type { ReportStatus, Seat } from "../../src/store/rows.ts";
 
 export interface Body {
   type: string;
@@ -18,6 +18,8 @@ export interface ModelJob extends Body {
   runAt: number;
   token: string | null;
   holder: string | null;
+  /** Of the stream that the holder got it through. */
+  instance: string | null;
   request: string | null;
   expired: boolean;
   cancel: boolean;
@@ -38,11 +40,21 @@ export class Model {
   /** In the order of their ids. */
   readonly jobs = new Map<string, ModelJob>();
   readonly paused = new Set<string>();
+  /** By instance: its newest session, and how many there were. */
+  readonly sessions = new Map<string, { id: string; epoch: number; ended: boolean }>();
   archived = 0;
   #now = 0;
 
   insert(id: string, body: Body, key: string | null = null): void {
-    const nothing = { token: null, holder: null, request: null, grace: null, settled: null, result: undefined };
+    const nothing = {
+      token: null,
+      holder: null,
+      instance: null,
+      request: null,
+      grace: null,
+      settled: null,
+      result: undefined,
+    };
     const start = { status: "PENDING" as const, attempts: 0, deliveries: 0, returns: 0, error: "" };
     this.jobs.set(id, { ...body, ...nothing, ...start, key, runAt: ++this.#now, expired: false, cancel: false });
   }
@@ -67,6 +79,24 @@ export class Model {
   }
 
   claim(worker: string, types: string[], limit: number, request: string | null): [string, ModelJob][] {
+    return this.#claim(Array(limit).fill({ workerId: worker, instanceId: null }), types, limit, request);
+  }
+
+  claimForSeats(seats: Seat[], types: string[]): [string, ModelJob][] {
+    const live = seats.filter(({ instanceId, sessionId }) => {
+      const session = this.sessions.get(instanceId);
+      return session?.id === sessionId && !session.ended;
+    });
+    return this.#claim(live, types, seats.length, null);
+  }
+
+  #claim(
+    takers: { workerId: string; instanceId: string | null }[],
+    types: string[],
+    asked: number,
+    request: string | null,
+  ) {
+    const limit = takers.length;
     for (let round = 0; ; round++) {
       const due = this.#sorted(
         (job) =>
@@ -79,17 +109,18 @@ export class Model {
         due
           .slice(0, at)
           .filter(([, { type, priority }]) => type === due[at]?.[1].type && priority === due[at][1].priority);
-      const seen = due.filter((_, at) => (round === 0 ? at < limit : inLane(at).length < limit * 2 ** round));
+      const seen = due.filter((_, at) => (round === 0 ? at < limit : inLane(at).length < asked * 2 ** round));
       const ending = seen.filter(([, job]) => job.cancel || isSpent(job));
       const taken = seen.filter((entry) => !ending.includes(entry)).slice(0, limit);
       for (const [, job] of ending) {
         if (!job.cancel && job.error === "") job.error = SPENT;
         job.status = job.cancel ? "CANCELLED" : "FAILED";
       }
-      for (const [, job] of taken) {
+      for (const [at, [, job]] of taken.entries()) {
         job.attempts++;
         job.deliveries++;
-        Object.assign(job, { status: "RUNNING", holder: worker, request, settled: null, expired: false, grace: null });
+        const by = { holder: takers[at]?.workerId, instance: takers[at]?.instanceId, request };
+        Object.assign(job, { status: "RUNNING", ...by, settled: null, expired: false, grace: null });
       }
       if (taken.length > 0 || ending.length === 0) return taken;
     }
@@ -145,13 +176,32 @@ export class Model {
   }
 
   reclaim(): string[] {
-    const over = [...this.jobs].filter(([, job]) => job.status === "RUNNING" && (job.expired || job.grace === "over"));
+    return this.#takeBack(([, job]) => job.expired || job.grace === "over");
+  }
+
+  reclaimUnheld(instance: string, held: string[]): string[] {
+    return this.#takeBack(([id, job]) => job.instance === instance && !held.includes(id));
+  }
+
+  #takeBack(which: (entry: [string, ModelJob]) => boolean): string[] {
+    const over = [...this.jobs].filter((entry) => entry[1].status === "RUNNING" && which(entry));
     for (const [, job] of over) {
       const next = job.cancel ? "CANCELLED" : isSpent(job) ? "FAILED" : "PENDING";
       this.#leave(job, next);
       if (next === "FAILED" && job.error === "") job.error = SPENT;
     }
     return over.map(([id]) => id);
+  }
+
+  open(instance: string, id: string): number {
+    const epoch = (this.sessions.get(instance)?.epoch ?? 0) + 1;
+    this.sessions.set(instance, { id, epoch, ended: false });
+    return epoch;
+  }
+
+  end({ instanceId, sessionId }: Seat): void {
+    const session = this.sessions.get(instanceId);
+    if (session?.id === sessionId) session.ended = true;
   }
 
   cancel(id: string, grace: "over" | "later"): "CANCELLED" | "REQUESTED" | "UNCHANGED" | "NOT_FOUND" {
@@ -199,7 +249,7 @@ export class Model {
     if (job === undefined) return;
     const wasOpen = isOpen(job);
     if (job.status !== status) {
-      Object.assign(job, { token: null, request: null, grace: null, expired: false });
+      Object.assign(job, { token: null, instance: null, request: null, grace: null, expired: false });
       if (status === "RUNNING") job.settled = null;
     }
     job.status = status;
@@ -217,11 +267,12 @@ export class Model {
   /** A lease ends; what is kept of it is who did the job, and what a repeat of a cancelled report is told. */
   #leave(job: ModelJob, status: Status, keepHolder = false): void {
     const settled = status === "CANCELLED" && job.token !== null ? { token: job.token, as: "CANCELLED" } : null;
-    const holder = keepHolder && status === "DONE" ? job.holder : null;
+    const kept = keepHolder && status === "DONE";
+    const by = kept ? { holder: job.holder, instance: job.instance } : { holder: null, instance: null };
     Object.assign(job, {
       status,
       settled,
-      holder,
+      ...by,
       token: null,
       request: null,
       grace: null,

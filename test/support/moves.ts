@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import pino from "pino";
 import { type Bell, createBell } from "../../src/dispatch/bell.ts";
 import { type BrokerMoves, createMoves, type MovesOptions } from "../../src/dispatch/create-moves.ts";
+import { NO_NEWS } from "../../src/dispatch/lease-news.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Database } from "../../src/store/db.ts";
@@ -40,6 +41,7 @@ export function startMoves(db: Database, more: Partial<MovesOptions> & { pollMs?
     db,
     waiters,
     bell,
+    news: NO_NEWS,
     log,
     leaseMs: 60_000,
     shimLeaseMs: 60_000,

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aibroker/v1/admin_service.proto.
  */
 export const file_aibroker_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9haWJyb2tlci92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgthaWJyb2tlci52MSIoCg9HZXRTdGF0c1JlcXVlc3QSFQoNaW5jbHVkZV9lbmRlZBgBIAEoCCJpChBHZXRTdGF0c1Jlc3BvbnNlEiUKBXR5cGVzGAEgAygLMhYuYWlicm9rZXIudjEuVHlwZVN0YXRzEi4KCmNvdW50ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIroBCglUeXBlU3RhdHMSDAoEdHlwZRgBIAEoCRILCgNkdWUYAiABKAMSEQoJc2NoZWR1bGVkGAMgASgDEg8KB3J1bm5pbmcYBCABKAMSDAoEZG9uZRgFIAEoAxIOCgZmYWlsZWQYBiABKAMSEQoJY2FuY2VsbGVkGAcgASgDEg4KBnBhdXNlZBgIIAEoCBItCgpvbGRlc3RfZHVlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI7ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiQKB3dvcmtlcnMYASADKAsyEy5haWJyb2tlci52MS5Xb3JrZXIiwQEKBldvcmtlchIRCgl3b3JrZXJfaWQYASABKAkSDwoHcnVubmluZxgCIAEoBRIOCgZsZWdhY3kYAyABKAgSDQoFdHlwZXMYBCADKAkSMQoNZmlyc3Rfc2Vlbl9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMbGFzdF9zZWVuX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdqb2JfaWRzGAcgAygJIjAKEFBhdXNlVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiOgoRUGF1c2VUeXBlUmVzcG9uc2USJQoFcGF1c2UYASABKAsyFi5haWJyb2tlci52MS5UeXBlUGF1c2UiWAoJVHlwZVBhdXNlEgwKBHR5cGUYASABKAkSLQoJcGF1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAyABKAkiIQoRUmVzdW1lVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCSIlChJSZXN1bWVUeXBlUmVzcG9uc2USDwoHcmVzdW1lZBgBIAEoCCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCL7AQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAkSLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGF0YWJhc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQcG9zdGdyZXNfdmVyc2lvbhgFIAEoCRIUCgxub2RlX3ZlcnNpb24YBiABKAkSKQoGbGltaXRzGAcgASgLMhkuYWlicm9rZXIudjEuU2VydmVyTGltaXRzIpkCCgxTZXJ2ZXJMaW1pdHMSLAoJbGVhc2VfdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDnNoaW1fbGVhc2VfdHRsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhkKEW1heF9wYXlsb2FkX2J5dGVzGAMgASgDEhgKEG1heF9yZXN1bHRfYnl0ZXMYBCABKAMSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBSABKAMSGAoQbWF4X2Fuc3dlcl9ieXRlcxgGIAEoAxIRCgltYXhfYmF0Y2gYByABKAUSKwoIbWF4X3dhaXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24yqwMKDEFkbWluU2VydmljZRJMCghHZXRTdGF0cxIcLmFpYnJva2VyLnYxLkdldFN0YXRzUmVxdWVzdBodLmFpYnJva2VyLnYxLkdldFN0YXRzUmVzcG9uc2UiA5ACARJVCgtMaXN0V29ya2VycxIfLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACARJKCglQYXVzZVR5cGUSHS5haWJyb2tlci52MS5QYXVzZVR5cGVSZXF1ZXN0Gh4uYWlicm9rZXIudjEuUGF1c2VUeXBlUmVzcG9uc2USTQoKUmVzdW1lVHlwZRIeLmFpYnJva2VyLnYxLlJlc3VtZVR5cGVSZXF1ZXN0Gh8uYWlicm9rZXIudjEuUmVzdW1lVHlwZVJlc3BvbnNlElsKDUdldFNlcnZlckluZm8SIS5haWJyb2tlci52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoiLmFpYnJva2VyLnYxLkdldFNlcnZlckluZm9SZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch9haWJyb2tlci92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgthaWJyb2tlci52MSIoCg9HZXRTdGF0c1JlcXVlc3QSFQoNaW5jbHVkZV9lbmRlZBgBIAEoCCJpChBHZXRTdGF0c1Jlc3BvbnNlEiUKBXR5cGVzGAEgAygLMhYuYWlicm9rZXIudjEuVHlwZVN0YXRzEi4KCmNvdW50ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIroBCglUeXBlU3RhdHMSDAoEdHlwZRgBIAEoCRILCgNkdWUYAiABKAMSEQoJc2NoZWR1bGVkGAMgASgDEg8KB3J1bm5pbmcYBCABKAMSDAoEZG9uZRgFIAEoAxIOCgZmYWlsZWQYBiABKAMSEQoJY2FuY2VsbGVkGAcgASgDEg4KBnBhdXNlZBgIIAEoCBItCgpvbGRlc3RfZHVlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI7ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiQKB3dvcmtlcnMYASADKAsyEy5haWJyb2tlci52MS5Xb3JrZXIi7QEKBldvcmtlchIRCgl3b3JrZXJfaWQYASABKAkSDwoHcnVubmluZxgCIAEoBRIOCgZsZWdhY3kYAyABKAgSDQoFdHlwZXMYBCADKAkSMQoNZmlyc3Rfc2Vlbl9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMbGFzdF9zZWVuX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdqb2JfaWRzGAcgAygJEioKB3N0cmVhbXMYCCADKAsyGS5haWJyb2tlci52MS5Xb3JrZXJTdHJlYW0iowEKDFdvcmtlclN0cmVhbRITCgtpbnN0YW5jZV9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoCRIVCg1tYXhfaW5fZmxpZ2h0GAQgASgFEjAKDGNvbm5lY3RlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGY2xpZW50GAYgASgJIjAKEFBhdXNlVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiOgoRUGF1c2VUeXBlUmVzcG9uc2USJQoFcGF1c2UYASABKAsyFi5haWJyb2tlci52MS5UeXBlUGF1c2UiWAoJVHlwZVBhdXNlEgwKBHR5cGUYASABKAkSLQoJcGF1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAyABKAkiIQoRUmVzdW1lVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCSIlChJSZXN1bWVUeXBlUmVzcG9uc2USDwoHcmVzdW1lZBgBIAEoCCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCL7AQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAkSLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGF0YWJhc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQcG9zdGdyZXNfdmVyc2lvbhgFIAEoCRIUCgxub2RlX3ZlcnNpb24YBiABKAkSKQoGbGltaXRzGAcgASgLMhkuYWlicm9rZXIudjEuU2VydmVyTGltaXRzIpkCCgxTZXJ2ZXJMaW1pdHMSLAoJbGVhc2VfdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDnNoaW1fbGVhc2VfdHRsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhkKEW1heF9wYXlsb2FkX2J5dGVzGAMgASgDEhgKEG1heF9yZXN1bHRfYnl0ZXMYBCABKAMSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBSABKAMSGAoQbWF4X2Fuc3dlcl9ieXRlcxgGIAEoAxIRCgltYXhfYmF0Y2gYByABKAUSKwoIbWF4X3dhaXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24yqwMKDEFkbWluU2VydmljZRJMCghHZXRTdGF0cxIcLmFpYnJva2VyLnYxLkdldFN0YXRzUmVxdWVzdBodLmFpYnJva2VyLnYxLkdldFN0YXRzUmVzcG9uc2UiA5ACARJVCgtMaXN0V29ya2VycxIfLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACARJKCglQYXVzZVR5cGUSHS5haWJyb2tlci52MS5QYXVzZVR5cGVSZXF1ZXN0Gh4uYWlicm9rZXIudjEuUGF1c2VUeXBlUmVzcG9uc2USTQoKUmVzdW1lVHlwZRIeLmFpYnJva2VyLnYxLlJlc3VtZVR5cGVSZXF1ZXN0Gh8uYWlicm9rZXIudjEuUmVzdW1lVHlwZVJlc3BvbnNlElsKDUdldFNlcnZlckluZm8SIS5haWJyb2tlci52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoiLmFpYnJva2VyLnYxLkdldFNlcnZlckluZm9SZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aibroker.v1.GetStatsRequest
@@ -210,6 +210,13 @@ export type Worker = Message<"aibroker.v1.Worker"> & {
    * @generated from field: repeated string job_ids = 7;
    */
   jobIds: string[];
+
+  /**
+   * Its open Work streams, on any broker, at most 100; one for each running copy.
+   *
+   * @generated from field: repeated aibroker.v1.WorkerStream streams = 8;
+   */
+  streams: WorkerStream[];
 };
 
 /**
@@ -218,6 +225,56 @@ export type Worker = Message<"aibroker.v1.Worker"> & {
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
   messageDesc(file_aibroker_v1_admin_service, 5);
+
+/**
+ * An open Work stream.
+ *
+ * @generated from message aibroker.v1.WorkerStream
+ */
+export type WorkerStream = Message<"aibroker.v1.WorkerStream"> & {
+  /**
+   * @generated from field: string instance_id = 1;
+   */
+  instanceId: string;
+
+  /**
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+
+  /**
+   * The broker that holds it (GetServerInfo.instance_id).
+   *
+   * @generated from field: string broker_id = 3;
+   */
+  brokerId: string;
+
+  /**
+   * What it takes at a time, as its Hello or the newest Capacity said, to within 5 s.
+   *
+   * @generated from field: int32 max_in_flight = 4;
+   */
+  maxInFlight: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp connected_at = 5;
+   */
+  connectedAt?: Timestamp | undefined;
+
+  /**
+   * What speaks, as its Hello said.
+   *
+   * @generated from field: string client = 6;
+   */
+  client: string;
+};
+
+/**
+ * Describes the message aibroker.v1.WorkerStream.
+ * Use `create(WorkerStreamSchema)` to create a new message.
+ */
+export const WorkerStreamSchema: GenMessage<WorkerStream> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 6);
 
 /**
  * @generated from message aibroker.v1.PauseTypeRequest
@@ -243,7 +300,7 @@ export type PauseTypeRequest = Message<"aibroker.v1.PauseTypeRequest"> & {
  * Use `create(PauseTypeRequestSchema)` to create a new message.
  */
 export const PauseTypeRequestSchema: GenMessage<PauseTypeRequest> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 6);
+  messageDesc(file_aibroker_v1_admin_service, 7);
 
 /**
  * @generated from message aibroker.v1.PauseTypeResponse
@@ -260,7 +317,7 @@ export type PauseTypeResponse = Message<"aibroker.v1.PauseTypeResponse"> & {
  * Use `create(PauseTypeResponseSchema)` to create a new message.
  */
 export const PauseTypeResponseSchema: GenMessage<PauseTypeResponse> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 7);
+  messageDesc(file_aibroker_v1_admin_service, 8);
 
 /**
  * @generated from message aibroker.v1.TypePause
@@ -287,7 +344,7 @@ export type TypePause = Message<"aibroker.v1.TypePause"> & {
  * Use `create(TypePauseSchema)` to create a new message.
  */
 export const TypePauseSchema: GenMessage<TypePause> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 8);
+  messageDesc(file_aibroker_v1_admin_service, 9);
 
 /**
  * @generated from message aibroker.v1.ResumeTypeRequest
@@ -304,7 +361,7 @@ export type ResumeTypeRequest = Message<"aibroker.v1.ResumeTypeRequest"> & {
  * Use `create(ResumeTypeRequestSchema)` to create a new message.
  */
 export const ResumeTypeRequestSchema: GenMessage<ResumeTypeRequest> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 9);
+  messageDesc(file_aibroker_v1_admin_service, 10);
 
 /**
  * @generated from message aibroker.v1.ResumeTypeResponse
@@ -323,7 +380,7 @@ export type ResumeTypeResponse = Message<"aibroker.v1.ResumeTypeResponse"> & {
  * Use `create(ResumeTypeResponseSchema)` to create a new message.
  */
 export const ResumeTypeResponseSchema: GenMessage<ResumeTypeResponse> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 10);
+  messageDesc(file_aibroker_v1_admin_service, 11);
 
 /**
  * @generated from message aibroker.v1.GetServerInfoRequest
@@ -336,7 +393,7 @@ export type GetServerInfoRequest = Message<"aibroker.v1.GetServerInfoRequest"> &
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 11);
+  messageDesc(file_aibroker_v1_admin_service, 12);
 
 /**
  * @generated from message aibroker.v1.GetServerInfoResponse
@@ -389,7 +446,7 @@ export type GetServerInfoResponse = Message<"aibroker.v1.GetServerInfoResponse">
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 12);
+  messageDesc(file_aibroker_v1_admin_service, 13);
 
 /**
  * @generated from message aibroker.v1.ServerLimits
@@ -447,7 +504,7 @@ export type ServerLimits = Message<"aibroker.v1.ServerLimits"> & {
  * Use `create(ServerLimitsSchema)` to create a new message.
  */
 export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_admin_service, 13);
+  messageDesc(file_aibroker_v1_admin_service, 14);
 
 /**
  * Look at the broker as a whole and hold back types of jobs.
@@ -467,7 +524,7 @@ export const AdminService: GenService<{
   },
   /**
    * The workers that were seen in the last day or hold a lease, the latest first, at most 1,000. Past 3 MiB
-   * (MAX_ANSWER_BYTES) the later ones come without types and job_ids.
+   * (MAX_ANSWER_BYTES) the later ones come without types, job_ids and streams.
    *
    * @generated from rpc aibroker.v1.AdminService.ListWorkers
    */

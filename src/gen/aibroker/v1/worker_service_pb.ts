@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file aibroker/v1/worker_service.proto.
  */
 export const file_aibroker_v1_worker_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBhaWJyb2tlci92MS93b3JrZXJfc2VydmljZS5wcm90bxILYWlicm9rZXIudjEifwoMQ2xhaW1SZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRINCgV0eXBlcxgCIAMoCRIQCghtYXhfam9icxgDIAEoBRInCgR3YWl0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiNgoNQ2xhaW1SZXNwb25zZRIlCgRqb2JzGAEgAygLMhcuYWlicm9rZXIudjEuQ2xhaW1lZEpvYiJMChBIZWFydGJlYXRSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRIlCgZsZWFzZXMYAiADKAsyFS5haWJyb2tlci52MS5MZWFzZVJlZiI+ChFIZWFydGJlYXRSZXNwb25zZRIpCgZsZWFzZXMYASADKAsyGS5haWJyb2tlci52MS5MZWFzZVJlbmV3YWwigAEKDExlYXNlUmVuZXdhbBIOCgZqb2JfaWQYASABKAkSKgoHdmVyZGljdBgCIAEoDjIZLmFpYnJva2VyLnYxLkxlYXNlVmVyZGljdBI0ChBsZWFzZV9leHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJKCg1SZXBvcnRSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRImCgVpdGVtcxgCIAMoCzIXLmFpYnJva2VyLnYxLlJlcG9ydEl0ZW0ingEKClJlcG9ydEl0ZW0SEwoLbGVhc2VfdG9rZW4YASABKAkSJQoGcmVzdWx0GAIgASgLMhUuYWlicm9rZXIudjEuQUlSZXN1bHQSFgoJcmV0cnlhYmxlGAMgASgISACIAQESLgoLcmV0cnlfZGVsYXkYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDAoKX3JldHJ5YWJsZSJACg5SZXBvcnRSZXNwb25zZRIuCgdyZXN1bHRzGAEgAygLMh0uYWlicm9rZXIudjEuUmVwb3J0SXRlbVJlc3VsdCJeChBSZXBvcnRJdGVtUmVzdWx0Eg4KBmpvYl9pZBgBIAEoCRIpCgZzdGF0dXMYAiABKA4yGS5haWJyb2tlci52MS5SZXBvcnRTdGF0dXMSDwoHbWVzc2FnZRgDIAEoCSJaCg5SZWxlYXNlUmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkSJQoGbGVhc2VzGAIgAygLMhUuYWlicm9rZXIudjEuTGVhc2VSZWYSDgoGcmVhc29uGAMgASgJIkIKD1JlbGVhc2VSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uYWlicm9rZXIudjEuUmVsZWFzZUl0ZW1SZXN1bHQiNQoRUmVsZWFzZUl0ZW1SZXN1bHQSDgoGam9iX2lkGAEgASgJEhAKCHJlbGVhc2VkGAIgASgIKnsKDExlYXNlVmVyZGljdBIdChlMRUFTRV9WRVJESUNUX1VOU1BFQ0lGSUVEEAASGgoWTEVBU0VfVkVSRElDVF9DT05USU5VRRABEhgKFExFQVNFX1ZFUkRJQ1RfQ0FOQ0VMEAISFgoSTEVBU0VfVkVSRElDVF9MT1NUEAMq9gEKDFJlcG9ydFN0YXR1cxIdChlSRVBPUlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGgoWUkVQT1JUX1NUQVRVU19BQ0NFUFRFRBABEhoKFlJFUE9SVF9TVEFUVVNfUkVUUllJTkcQAhIbChdSRVBPUlRfU1RBVFVTX0RVUExJQ0FURRADEhoKFlJFUE9SVF9TVEFUVVNfQ09ORkxJQ1QQBBIcChhSRVBPUlRfU1RBVFVTX0xFQVNFX0xPU1QQBRIbChdSRVBPUlRfU1RBVFVTX0NBTkNFTExFRBAGEhsKF1JFUE9SVF9TVEFUVVNfTk9UX0ZPVU5EEAcypAIKDVdvcmtlclNlcnZpY2USPgoFQ2xhaW0SGS5haWJyb2tlci52MS5DbGFpbVJlcXVlc3QaGi5haWJyb2tlci52MS5DbGFpbVJlc3BvbnNlEkoKCUhlYXJ0YmVhdBIdLmFpYnJva2VyLnYxLkhlYXJ0YmVhdFJlcXVlc3QaHi5haWJyb2tlci52MS5IZWFydGJlYXRSZXNwb25zZRJBCgZSZXBvcnQSGi5haWJyb2tlci52MS5SZXBvcnRSZXF1ZXN0GhsuYWlicm9rZXIudjEuUmVwb3J0UmVzcG9uc2USRAoHUmVsZWFzZRIbLmFpYnJva2VyLnYxLlJlbGVhc2VSZXF1ZXN0GhwuYWlicm9rZXIudjEuUmVsZWFzZVJlc3BvbnNlYgZwcm90bzM", [file_aibroker_v1_job, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiBhaWJyb2tlci92MS93b3JrZXJfc2VydmljZS5wcm90bxILYWlicm9rZXIudjEifwoMQ2xhaW1SZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRINCgV0eXBlcxgCIAMoCRIQCghtYXhfam9icxgDIAEoBRInCgR3YWl0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiNgoNQ2xhaW1SZXNwb25zZRIlCgRqb2JzGAEgAygLMhcuYWlicm9rZXIudjEuQ2xhaW1lZEpvYiJMChBIZWFydGJlYXRSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRIlCgZsZWFzZXMYAiADKAsyFS5haWJyb2tlci52MS5MZWFzZVJlZiI+ChFIZWFydGJlYXRSZXNwb25zZRIpCgZsZWFzZXMYASADKAsyGS5haWJyb2tlci52MS5MZWFzZVJlbmV3YWwigAEKDExlYXNlUmVuZXdhbBIOCgZqb2JfaWQYASABKAkSKgoHdmVyZGljdBgCIAEoDjIZLmFpYnJva2VyLnYxLkxlYXNlVmVyZGljdBI0ChBsZWFzZV9leHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJKCg1SZXBvcnRSZXF1ZXN0EhEKCXdvcmtlcl9pZBgBIAEoCRImCgVpdGVtcxgCIAMoCzIXLmFpYnJva2VyLnYxLlJlcG9ydEl0ZW0ingEKClJlcG9ydEl0ZW0SEwoLbGVhc2VfdG9rZW4YASABKAkSJQoGcmVzdWx0GAIgASgLMhUuYWlicm9rZXIudjEuQUlSZXN1bHQSFgoJcmV0cnlhYmxlGAMgASgISACIAQESLgoLcmV0cnlfZGVsYXkYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDAoKX3JldHJ5YWJsZSJACg5SZXBvcnRSZXNwb25zZRIuCgdyZXN1bHRzGAEgAygLMh0uYWlicm9rZXIudjEuUmVwb3J0SXRlbVJlc3VsdCJeChBSZXBvcnRJdGVtUmVzdWx0Eg4KBmpvYl9pZBgBIAEoCRIpCgZzdGF0dXMYAiABKA4yGS5haWJyb2tlci52MS5SZXBvcnRTdGF0dXMSDwoHbWVzc2FnZRgDIAEoCSJaCg5SZWxlYXNlUmVxdWVzdBIRCgl3b3JrZXJfaWQYASABKAkSJQoGbGVhc2VzGAIgAygLMhUuYWlicm9rZXIudjEuTGVhc2VSZWYSDgoGcmVhc29uGAMgASgJIkIKD1JlbGVhc2VSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uYWlicm9rZXIudjEuUmVsZWFzZUl0ZW1SZXN1bHQiNQoRUmVsZWFzZUl0ZW1SZXN1bHQSDgoGam9iX2lkGAEgASgJEhAKCHJlbGVhc2VkGAIgASgIIuECCgtXb3JrUmVxdWVzdBIPCgdhY2tfc2VxGAEgASgDEiMKBWhlbGxvGAIgASgLMhIuYWlicm9rZXIudjEuSGVsbG9IABIpCghjYXBhY2l0eRgDIAEoCzIVLmFpYnJva2VyLnYxLkNhcGFjaXR5SAASKwoJaGVhcnRiZWF0GAQgASgLMhYuYWlicm9rZXIudjEuSGVhcnRiZWF0SAASJwoHcmVwb3J0cxgFIAEoCzIULmFpYnJva2VyLnYxLlJlcG9ydHNIABInCgdyZWxlYXNlGAYgASgLMhQuYWlicm9rZXIudjEuUmVsZWFzZUgAEiMKBWRyYWluGAcgASgLMhIuYWlicm9rZXIudjEuRHJhaW5IABIhCgRwb25nGAggASgLMhEuYWlicm9rZXIudjEuUG9uZ0gAEiEKBHBpbmcYCSABKAsyES5haWJyb2tlci52MS5QaW5nSABCBwoFZnJhbWUilAMKDFdvcmtSZXNwb25zZRILCgNzZXEYASABKAMSJwoHd2VsY29tZRgCIAEoCzIULmFpYnJva2VyLnYxLldlbGNvbWVIABIhCgRqb2JzGAMgASgLMhEuYWlicm9rZXIudjEuSm9ic0gAEjIKDWhlYXJ0YmVhdF9hY2sYBCABKAsyGS5haWJyb2tlci52MS5IZWFydGJlYXRBY2tIABIsCgpyZXBvcnRfYWNrGAUgASgLMhYuYWlicm9rZXIudjEuUmVwb3J0QWNrSAASJQoGY2FuY2VsGAYgASgLMhMuYWlicm9rZXIudjEuQ2FuY2VsSAASIwoFZHJhaW4YByABKAsyEi5haWJyb2tlci52MS5EcmFpbkgAEiEKBHBpbmcYCCABKAsyES5haWJyb2tlci52MS5QaW5nSAASLgoLcmVsZWFzZV9hY2sYCSABKAsyFy5haWJyb2tlci52MS5SZWxlYXNlQWNrSAASIQoEcG9uZxgKIAEoCzIRLmFpYnJva2VyLnYxLlBvbmdIAEIHCgVmcmFtZSL0AQoFSGVsbG8SEQoJd29ya2VyX2lkGAEgASgJEhMKC2luc3RhbmNlX2lkGAIgASgJEg0KBXR5cGVzGAMgAygJEhUKDW1heF9pbl9mbGlnaHQYBCABKAUSNgoLbWF4X2J5X3R5cGUYBSADKAsyIS5haWJyb2tlci52MS5IZWxsby5NYXhCeVR5cGVFbnRyeRIjCgRoZWxkGAYgAygLMhUuYWlicm9rZXIudjEuTGVhc2VSZWYSDgoGY2xpZW50GAcgASgJGjAKDk1heEJ5VHlwZUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAEijQMKB1dlbGNvbWUSEgoKc2Vzc2lvbl9pZBgBIAEoCRITCgtpbnN0YW5jZV9pZBgCIAEoCRIRCglicm9rZXJfaWQYAyABKAkSLAoJbGVhc2VfdHRsGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCg1waW5nX2ludGVydmFsGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjIKD3NpbGVuY2VfdGltZW91dBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBtYXhfcmVzdWx0X2J5dGVzGAggASgDEhkKEW1heF9yZXF1ZXN0X2J5dGVzGAkgASgDEh0KFW1heF9mcmFtZXNfcGVyX3NlY29uZBgKIAEoBRInCgRoZWxkGAsgAygLMhkuYWlicm9rZXIudjEuTGVhc2VSZW5ld2FsIo4BCghDYXBhY2l0eRIVCg1tYXhfaW5fZmxpZ2h0GAEgASgFEjkKC21heF9ieV90eXBlGAIgAygLMiQuYWlicm9rZXIudjEuQ2FwYWNpdHkuTWF4QnlUeXBlRW50cnkaMAoOTWF4QnlUeXBlRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgFOgI4ASI+CglIZWFydGJlYXQSCgoCaWQYASABKAMSJQoGbGVhc2VzGAIgAygLMhUuYWlicm9rZXIudjEuTGVhc2VSZWYidQoMSGVhcnRiZWF0QWNrEgoKAmlkGAEgASgDEikKBmxlYXNlcxgCIAMoCzIZLmFpYnJva2VyLnYxLkxlYXNlUmVuZXdhbBIuCgtyZXRyeV9hZnRlchgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI9CgdSZXBvcnRzEgoKAmlkGAEgASgDEiYKBWl0ZW1zGAIgAygLMhcuYWlicm9rZXIudjEuUmVwb3J0SXRlbSJ3CglSZXBvcnRBY2sSCgoCaWQYASABKAMSLgoHcmVzdWx0cxgCIAMoCzIdLmFpYnJva2VyLnYxLlJlcG9ydEl0ZW1SZXN1bHQSLgoLcmV0cnlfYWZ0ZXIYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTAoHUmVsZWFzZRIKCgJpZBgBIAEoAxIlCgZsZWFzZXMYAiADKAsyFS5haWJyb2tlci52MS5MZWFzZVJlZhIOCgZyZWFzb24YAyABKAkieQoKUmVsZWFzZUFjaxIKCgJpZBgBIAEoAxIvCgdyZXN1bHRzGAIgAygLMh4uYWlicm9rZXIudjEuUmVsZWFzZUl0ZW1SZXN1bHQSLgoLcmV0cnlfYWZ0ZXIYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iLQoESm9icxIlCgRqb2JzGAEgAygLMhcuYWlicm9rZXIudjEuQ2xhaW1lZEpvYiJYCgZDYW5jZWwSDgoGam9iX2lkGAEgASgJEhMKC2xlYXNlX3Rva2VuGAIgASgJEikKBnJlYXNvbhgDIAEoDjIZLmFpYnJva2VyLnYxLkNhbmNlbFJlYXNvbiJ4CgVEcmFpbhIyCg9yZWNvbm5lY3RfYWZ0ZXIYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIZGVhZGxpbmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDgoGcmVhc29uGAMgASgJIhIKBFBpbmcSCgoCaWQYASABKAMiEgoEUG9uZxIKCgJpZBgBIAEoAyp7CgxMZWFzZVZlcmRpY3QSHQoZTEVBU0VfVkVSRElDVF9VTlNQRUNJRklFRBAAEhoKFkxFQVNFX1ZFUkRJQ1RfQ09OVElOVUUQARIYChRMRUFTRV9WRVJESUNUX0NBTkNFTBACEhYKEkxFQVNFX1ZFUkRJQ1RfTE9TVBADKvYBCgxSZXBvcnRTdGF0dXMSHQoZUkVQT1JUX1NUQVRVU19VTlNQRUNJRklFRBAAEhoKFlJFUE9SVF9TVEFUVVNfQUNDRVBURUQQARIaChZSRVBPUlRfU1RBVFVTX1JFVFJZSU5HEAISGwoXUkVQT1JUX1NUQVRVU19EVVBMSUNBVEUQAxIaChZSRVBPUlRfU1RBVFVTX0NPTkZMSUNUEAQSHAoYUkVQT1JUX1NUQVRVU19MRUFTRV9MT1NUEAUSGwoXUkVQT1JUX1NUQVRVU19DQU5DRUxMRUQQBhIbChdSRVBPUlRfU1RBVFVTX05PVF9GT1VORBAHKmIKDENhbmNlbFJlYXNvbhIdChlDQU5DRUxfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXQ0FOQ0VMX1JFQVNPTl9DQU5DRUxMRUQQARIWChJDQU5DRUxfUkVBU09OX0xPU1QQAjLlAgoNV29ya2VyU2VydmljZRI+CgVDbGFpbRIZLmFpYnJva2VyLnYxLkNsYWltUmVxdWVzdBoaLmFpYnJva2VyLnYxLkNsYWltUmVzcG9uc2USSgoJSGVhcnRiZWF0Eh0uYWlicm9rZXIudjEuSGVhcnRiZWF0UmVxdWVzdBoeLmFpYnJva2VyLnYxLkhlYXJ0YmVhdFJlc3BvbnNlEkEKBlJlcG9ydBIaLmFpYnJva2VyLnYxLlJlcG9ydFJlcXVlc3QaGy5haWJyb2tlci52MS5SZXBvcnRSZXNwb25zZRJECgdSZWxlYXNlEhsuYWlicm9rZXIudjEuUmVsZWFzZVJlcXVlc3QaHC5haWJyb2tlci52MS5SZWxlYXNlUmVzcG9uc2USPwoEV29yaxIYLmFpYnJva2VyLnYxLldvcmtSZXF1ZXN0GhkuYWlicm9rZXIudjEuV29ya1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_aibroker_v1_job, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aibroker.v1.ClaimRequest
@@ -342,6 +342,678 @@ export const ReleaseItemResultSchema: GenMessage<ReleaseItemResult> = /*@__PURE_
   messageDesc(file_aibroker_v1_worker_service, 11);
 
 /**
+ * From a worker to the broker, over Work.
+ *
+ * @generated from message aibroker.v1.WorkRequest
+ */
+export type WorkRequest = Message<"aibroker.v1.WorkRequest"> & {
+  /**
+   * The seq of the newest message received; 0: none yet. Acks every Jobs frame up to it. Send it before a handler
+   * starts and within 1 s, with any frame or with none: a message without a frame is a bare ack.
+   *
+   * @generated from field: int64 ack_seq = 1;
+   */
+  ackSeq: bigint;
+
+  /**
+   * @generated from oneof aibroker.v1.WorkRequest.frame
+   */
+  frame: {
+    /**
+     * Who the worker is. The first message, and no other.
+     *
+     * @generated from field: aibroker.v1.Hello hello = 2;
+     */
+    value: Hello;
+    case: "hello";
+  } | {
+    /**
+     * How much the worker takes from now on.
+     *
+     * @generated from field: aibroker.v1.Capacity capacity = 3;
+     */
+    value: Capacity;
+    case: "capacity";
+  } | {
+    /**
+     * Extends leases; answered by HeartbeatAck.
+     *
+     * @generated from field: aibroker.v1.Heartbeat heartbeat = 4;
+     */
+    value: Heartbeat;
+    case: "heartbeat";
+  } | {
+    /**
+     * Ends attempts; answered by ReportAck. A report acks its job, too.
+     *
+     * @generated from field: aibroker.v1.Reports reports = 5;
+     */
+    value: Reports;
+    case: "reports";
+  } | {
+    /**
+     * Gives jobs back unworked; answered by ReleaseAck.
+     *
+     * @generated from field: aibroker.v1.Release release = 6;
+     */
+    value: Release;
+    case: "release";
+  } | {
+    /**
+     * The worker takes no more jobs. It ends its side of the stream when it has nothing left.
+     *
+     * @generated from field: aibroker.v1.Drain drain = 7;
+     */
+    value: Drain;
+    case: "drain";
+  } | {
+    /**
+     * The answer to a Ping.
+     *
+     * @generated from field: aibroker.v1.Pong pong = 8;
+     */
+    value: Pong;
+    case: "pong";
+  } | {
+    /**
+     * Asks for a Pong: is the broker still there?
+     *
+     * @generated from field: aibroker.v1.Ping ping = 9;
+     */
+    value: Ping;
+    case: "ping";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message aibroker.v1.WorkRequest.
+ * Use `create(WorkRequestSchema)` to create a new message.
+ */
+export const WorkRequestSchema: GenMessage<WorkRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 12);
+
+/**
+ * From the broker to a worker, over Work.
+ *
+ * @generated from message aibroker.v1.WorkResponse
+ */
+export type WorkResponse = Message<"aibroker.v1.WorkResponse"> & {
+  /**
+   * How many Jobs frames were sent on this stream so far, this message included. Goes back as ack_seq.
+   *
+   * @generated from field: int64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * @generated from oneof aibroker.v1.WorkResponse.frame
+   */
+  frame: {
+    /**
+     * The first message, sent at once.
+     *
+     * @generated from field: aibroker.v1.Welcome welcome = 2;
+     */
+    value: Welcome;
+    case: "welcome";
+  } | {
+    /**
+     * Work to do.
+     *
+     * @generated from field: aibroker.v1.Jobs jobs = 3;
+     */
+    value: Jobs;
+    case: "jobs";
+  } | {
+    /**
+     * @generated from field: aibroker.v1.HeartbeatAck heartbeat_ack = 4;
+     */
+    value: HeartbeatAck;
+    case: "heartbeatAck";
+  } | {
+    /**
+     * @generated from field: aibroker.v1.ReportAck report_ack = 5;
+     */
+    value: ReportAck;
+    case: "reportAck";
+  } | {
+    /**
+     * Stop working on a job.
+     *
+     * @generated from field: aibroker.v1.Cancel cancel = 6;
+     */
+    value: Cancel;
+    case: "cancel";
+  } | {
+    /**
+     * The broker is going away, or the stream is to move.
+     *
+     * @generated from field: aibroker.v1.Drain drain = 7;
+     */
+    value: Drain;
+    case: "drain";
+  } | {
+    /**
+     * Asks for a Pong; without any message from the worker for Welcome.silence_timeout the stream ends.
+     *
+     * @generated from field: aibroker.v1.Ping ping = 8;
+     */
+    value: Ping;
+    case: "ping";
+  } | {
+    /**
+     * @generated from field: aibroker.v1.ReleaseAck release_ack = 9;
+     */
+    value: ReleaseAck;
+    case: "releaseAck";
+  } | {
+    /**
+     * The answer to a Ping.
+     *
+     * @generated from field: aibroker.v1.Pong pong = 10;
+     */
+    value: Pong;
+    case: "pong";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message aibroker.v1.WorkResponse.
+ * Use `create(WorkResponseSchema)` to create a new message.
+ */
+export const WorkResponseSchema: GenMessage<WorkResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 13);
+
+/**
+ * Opens a stream for one running copy of a worker.
+ *
+ * @generated from message aibroker.v1.Hello
+ */
+export type Hello = Message<"aibroker.v1.Hello"> & {
+  /**
+   * As in Claim, 1..128 printable characters.
+   *
+   * @generated from field: string worker_id = 1;
+   */
+  workerId: string;
+
+  /**
+   * Names this one running copy, at most 64 printable characters: a random UUID made when the process starts, the same
+   * over all its reconnects. A Hello ends an older stream of the same instance_id on any broker (SESSION_SUPERSEDED).
+   * Empty: the broker makes one, and a reconnect cannot be recognised.
+   *
+   * @generated from field: string instance_id = 2;
+   */
+  instanceId: string;
+
+  /**
+   * The types to take, at most 100; empty: any type.
+   *
+   * @generated from field: repeated string types = 3;
+   */
+  types: string[];
+
+  /**
+   * How many jobs this instance takes at a time, held ones included, 0..1000; 0: none until a Capacity says more.
+   *
+   * @generated from field: int32 max_in_flight = 4;
+   */
+  maxInFlight: number;
+
+  /**
+   * Limits for single types within it, at most 100, each 0..1000.
+   *
+   * @generated from field: map<string, int32> max_by_type = 5;
+   */
+  maxByType: { [key: string]: number };
+
+  /**
+   * The leases that it still works on, at most 1,000: Welcome gives a verdict for each. Leases that were pushed to this
+   * instance and are not named here go back at once, with the attempt spent.
+   *
+   * @generated from field: repeated aibroker.v1.LeaseRef held = 6;
+   */
+  held: LeaseRef[];
+
+  /**
+   * What speaks, at most 128 characters, for example ai-job-broker-node/0.1.0; shown to operators.
+   *
+   * @generated from field: string client = 7;
+   */
+  client: string;
+};
+
+/**
+ * Describes the message aibroker.v1.Hello.
+ * Use `create(HelloSchema)` to create a new message.
+ */
+export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 14);
+
+/**
+ * The answer to Hello.
+ *
+ * @generated from message aibroker.v1.Welcome
+ */
+export type Welcome = Message<"aibroker.v1.Welcome"> & {
+  /**
+   * This stream's name in logs and in ListWorkers.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The instance_id of the Hello, or the one that the broker made.
+   *
+   * @generated from field: string instance_id = 2;
+   */
+  instanceId: string;
+
+  /**
+   * The broker's own instance_id (AdminService.GetServerInfo).
+   *
+   * @generated from field: string broker_id = 3;
+   */
+  brokerId: string;
+
+  /**
+   * How long a lease runs from its claim and from each heartbeat.
+   *
+   * @generated from field: google.protobuf.Duration lease_ttl = 4;
+   */
+  leaseTtl?: Duration | undefined;
+
+  /**
+   * Send a heartbeat for all leases this often: a third of lease_ttl.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_interval = 5;
+   */
+  heartbeatInterval?: Duration | undefined;
+
+  /**
+   * How often the broker pings a worker from which nothing comes; a worker should ping as often.
+   *
+   * @generated from field: google.protobuf.Duration ping_interval = 6;
+   */
+  pingInterval?: Duration | undefined;
+
+  /**
+   * Either side takes the other for gone when nothing came from it for so long.
+   *
+   * @generated from field: google.protobuf.Duration silence_timeout = 7;
+   */
+  silenceTimeout?: Duration | undefined;
+
+  /**
+   * The largest result_json of one report, and the texts of one message in all.
+   *
+   * @generated from field: int64 max_result_bytes = 8;
+   */
+  maxResultBytes: bigint;
+
+  /**
+   * @generated from field: int64 max_request_bytes = 9;
+   */
+  maxRequestBytes: bigint;
+
+  /**
+   * More messages in a second end the stream (TOO_MANY_FRAMES).
+   *
+   * @generated from field: int32 max_frames_per_second = 10;
+   */
+  maxFramesPerSecond: number;
+
+  /**
+   * One for each lease of Hello.held, in its order.
+   *
+   * @generated from field: repeated aibroker.v1.LeaseRenewal held = 11;
+   */
+  held: LeaseRenewal[];
+};
+
+/**
+ * Describes the message aibroker.v1.Welcome.
+ * Use `create(WelcomeSchema)` to create a new message.
+ */
+export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 15);
+
+/**
+ * How many jobs an instance takes at a time. Absolute: it replaces what was said before, and the broker counts what is
+ * under way. Lowering it takes nothing back.
+ *
+ * @generated from message aibroker.v1.Capacity
+ */
+export type Capacity = Message<"aibroker.v1.Capacity"> & {
+  /**
+   * 0..1000, jobs under way included; 0 pauses the stream.
+   *
+   * @generated from field: int32 max_in_flight = 1;
+   */
+  maxInFlight: number;
+
+  /**
+   * Limits for single types within it, at most 100, each 0..1000. Types that are not named have no limit of their own.
+   *
+   * @generated from field: map<string, int32> max_by_type = 2;
+   */
+  maxByType: { [key: string]: number };
+};
+
+/**
+ * Describes the message aibroker.v1.Capacity.
+ * Use `create(CapacitySchema)` to create a new message.
+ */
+export const CapacitySchema: GenMessage<Capacity> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 16);
+
+/**
+ * Leases to be extended, as in HeartbeatRequest.
+ *
+ * @generated from message aibroker.v1.Heartbeat
+ */
+export type Heartbeat = Message<"aibroker.v1.Heartbeat"> & {
+  /**
+   * Comes back in the HeartbeatAck.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * All leases that the worker holds, 0..1000.
+   *
+   * @generated from field: repeated aibroker.v1.LeaseRef leases = 2;
+   */
+  leases: LeaseRef[];
+};
+
+/**
+ * Describes the message aibroker.v1.Heartbeat.
+ * Use `create(HeartbeatSchema)` to create a new message.
+ */
+export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 17);
+
+/**
+ * @generated from message aibroker.v1.HeartbeatAck
+ */
+export type HeartbeatAck = Message<"aibroker.v1.HeartbeatAck"> & {
+  /**
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * One for each lease of the Heartbeat, in its order.
+   *
+   * @generated from field: repeated aibroker.v1.LeaseRenewal leases = 2;
+   */
+  leases: LeaseRenewal[];
+
+  /**
+   * As in ReportAck.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 3;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.HeartbeatAck.
+ * Use `create(HeartbeatAckSchema)` to create a new message.
+ */
+export const HeartbeatAckSchema: GenMessage<HeartbeatAck> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 18);
+
+/**
+ * Outcomes of attempts, as in ReportRequest.
+ *
+ * @generated from message aibroker.v1.Reports
+ */
+export type Reports = Message<"aibroker.v1.Reports"> & {
+  /**
+   * Comes back in the ReportAck.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * 1..1000 items; at most 16 MiB (Welcome.max_request_bytes).
+   *
+   * @generated from field: repeated aibroker.v1.ReportItem items = 2;
+   */
+  items: ReportItem[];
+};
+
+/**
+ * Describes the message aibroker.v1.Reports.
+ * Use `create(ReportsSchema)` to create a new message.
+ */
+export const ReportsSchema: GenMessage<Reports> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 19);
+
+/**
+ * @generated from message aibroker.v1.ReportAck
+ */
+export type ReportAck = Message<"aibroker.v1.ReportAck"> & {
+  /**
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * One for each item of the Reports, in its order.
+   *
+   * @generated from field: repeated aibroker.v1.ReportItemResult results = 2;
+   */
+  results: ReportItemResult[];
+
+  /**
+   * The database was away and nothing of this is known to be stored: send the Reports again after this time. Absent
+   * when results are there.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 3;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.ReportAck.
+ * Use `create(ReportAckSchema)` to create a new message.
+ */
+export const ReportAckSchema: GenMessage<ReportAck> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 20);
+
+/**
+ * Leases to be given back, as in ReleaseRequest.
+ *
+ * @generated from message aibroker.v1.Release
+ */
+export type Release = Message<"aibroker.v1.Release"> & {
+  /**
+   * Comes back in the ReleaseAck.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * 1..1000 leases.
+   *
+   * @generated from field: repeated aibroker.v1.LeaseRef leases = 2;
+   */
+  leases: LeaseRef[];
+
+  /**
+   * At most 500 characters, for the log.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message aibroker.v1.Release.
+ * Use `create(ReleaseSchema)` to create a new message.
+ */
+export const ReleaseSchema: GenMessage<Release> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 21);
+
+/**
+ * @generated from message aibroker.v1.ReleaseAck
+ */
+export type ReleaseAck = Message<"aibroker.v1.ReleaseAck"> & {
+  /**
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * One for each lease of the Release, in its order.
+   *
+   * @generated from field: repeated aibroker.v1.ReleaseItemResult results = 2;
+   */
+  results: ReleaseItemResult[];
+
+  /**
+   * As in ReportAck.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 3;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.ReleaseAck.
+ * Use `create(ReleaseAckSchema)` to create a new message.
+ */
+export const ReleaseAckSchema: GenMessage<ReleaseAck> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 22);
+
+/**
+ * Work that was claimed for this stream; each job counts as under way until it is reported, released or lost.
+ *
+ * @generated from message aibroker.v1.Jobs
+ */
+export type Jobs = Message<"aibroker.v1.Jobs"> & {
+  /**
+   * In claim order; at most 3 MiB of payload (MAX_ANSWER_BYTES), but always at least one job.
+   *
+   * @generated from field: repeated aibroker.v1.ClaimedJob jobs = 1;
+   */
+  jobs: ClaimedJob[];
+};
+
+/**
+ * Describes the message aibroker.v1.Jobs.
+ * Use `create(JobsSchema)` to create a new message.
+ */
+export const JobsSchema: GenMessage<Jobs> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 23);
+
+/**
+ * @generated from message aibroker.v1.Cancel
+ */
+export type Cancel = Message<"aibroker.v1.Cancel"> & {
+  /**
+   * @generated from field: string job_id = 1;
+   */
+  jobId: string;
+
+  /**
+   * @generated from field: string lease_token = 2;
+   */
+  leaseToken: string;
+
+  /**
+   * @generated from field: aibroker.v1.CancelReason reason = 3;
+   */
+  reason: CancelReason;
+};
+
+/**
+ * Describes the message aibroker.v1.Cancel.
+ * Use `create(CancelSchema)` to create a new message.
+ */
+export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 24);
+
+/**
+ * No new jobs from here on; what is under way is finished or released.
+ *
+ * @generated from message aibroker.v1.Drain
+ */
+export type Drain = Message<"aibroker.v1.Drain"> & {
+  /**
+   * From the broker: connect again after this time, spread at random over the workers, to any broker; leases go along
+   * in Hello.held. From a worker: not read.
+   *
+   * @generated from field: google.protobuf.Duration reconnect_after = 1;
+   */
+  reconnectAfter?: Duration | undefined;
+
+  /**
+   * From the broker: the stream is ended after this time, whatever is under way; leases stay. From a worker: not read.
+   *
+   * @generated from field: google.protobuf.Duration deadline = 2;
+   */
+  deadline?: Duration | undefined;
+
+  /**
+   * For the log, at most 500 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message aibroker.v1.Drain.
+ * Use `create(DrainSchema)` to create a new message.
+ */
+export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 25);
+
+/**
+ * @generated from message aibroker.v1.Ping
+ */
+export type Ping = Message<"aibroker.v1.Ping"> & {
+  /**
+   * Comes back in the Pong.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message aibroker.v1.Ping.
+ * Use `create(PingSchema)` to create a new message.
+ */
+export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 26);
+
+/**
+ * @generated from message aibroker.v1.Pong
+ */
+export type Pong = Message<"aibroker.v1.Pong"> & {
+  /**
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message aibroker.v1.Pong.
+ * Use `create(PongSchema)` to create a new message.
+ */
+export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_worker_service, 27);
+
+/**
  * @generated from enum aibroker.v1.LeaseVerdict
  */
 export const LeaseVerdict = {
@@ -454,6 +1126,41 @@ export const ReportStatusSchema: GenEnum<ReportStatus> = /*@__PURE__*/
   enumDesc(file_aibroker_v1_worker_service, 1);
 
 /**
+ * @generated from enum aibroker.v1.CancelReason
+ */
+export const CancelReason = {
+  /**
+   * @generated from enum value: CANCEL_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The job is to be cancelled: stop and report any outcome. Repeated by each heartbeat's verdict.
+   *
+   * @generated from enum value: CANCEL_REASON_CANCELLED = 1;
+   */
+  CANCELLED: 1,
+
+  /**
+   * The lease is no longer this worker's: stop and do not report.
+   *
+   * @generated from enum value: CANCEL_REASON_LOST = 2;
+   */
+  LOST: 2,
+} as const;
+
+/**
+ * @generated from enum aibroker.v1.CancelReason
+ */
+export type CancelReason = (typeof CancelReason)[keyof typeof CancelReason] | UnknownEnum;
+
+/**
+ * Describes the enum aibroker.v1.CancelReason.
+ */
+export const CancelReasonSchema: GenEnum<CancelReason> = /*@__PURE__*/
+  enumDesc(file_aibroker_v1_worker_service, 2);
+
+/**
  * Claim, work, heartbeat, report. Every call is batched (1..1000 items) and answered per item.
  *
  * @generated from service aibroker.v1.WorkerService
@@ -500,6 +1207,20 @@ export const WorkerService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseRequestSchema;
     output: typeof ReleaseResponseSchema;
+  },
+  /**
+   * The same over one stream that stays open: jobs are pushed the moment they are due and the worker has room, in the
+   * order in which a Claim would take them. The first message must be a Hello. Heartbeats, reports and releases may go
+   * over the stream or by the calls above, on any broker of the same database. When the stream ends, however it ends,
+   * jobs in frames that were never acked go back at once with no attempt spent; all others stay leased, and the same
+   * instance_id may come back for them until they expire.
+   *
+   * @generated from rpc aibroker.v1.WorkerService.Work
+   */
+  work: {
+    methodKind: "bidi_streaming";
+    input: typeof WorkRequestSchema;
+    output: typeof WorkResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aibroker_v1_worker_service, 0);

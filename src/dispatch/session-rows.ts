@@ -1,0 +1,64 @@
+/**
+ * The rows of streams as sessions write them. Many workers connect, leave and resize at once when a broker restarts: few
+ * statements then.
+ */
+import type { Database } from "../store/db.ts";
+import { reclaimUnheld, type StillHeld } from "../store/reclaim.ts";
+import type { Reclaimed } from "../store/rows.ts";
+import {
+  endSessions,
+  type Opened,
+  type Opening,
+  openSessions,
+  type Resizing,
+  resizeSessions,
+  type SessionRef,
+} from "../store/sessions.ts";
+import { createCoalescer } from "./coalescer.ts";
+import { runStatement } from "./statement.ts";
+
+export interface SessionRowsOptions {
+  db: Pick<Database, "reserved">;
+  brokerId: string;
+  /** Leases of streams that are no more were taken back. */
+  onReclaimed: (taken: Reclaimed[]) => void;
+}
+
+/** Each rejects with BrokerError when the database is away. */
+export interface SessionRows {
+  open(opening: Opening): Promise<Opened>;
+  end(ref: SessionRef): Promise<unknown>;
+  resize(ref: Resizing): Promise<unknown>;
+  /** Leases of the instance other than these go back, with the attempt spent. */
+  reclaimUnheld(session: SessionRef, held: string[]): Promise<void>;
+}
+
+/** Calls that go into one statement. */
+const BATCH = 500;
+
+export function createSessionRows({ db, brokerId, onReclaimed }: SessionRowsOptions): SessionRows {
+  const nothing = (items: unknown[]) => items.map(() => undefined);
+  const opens = createCoalescer<Opening, Opened>(
+    (items) => runStatement(() => openSessions(db.reserved, brokerId, items)),
+    BATCH,
+  );
+  const ends = createCoalescer<SessionRef, undefined>(async (items) => {
+    await runStatement(() => endSessions(db.reserved, items));
+    return nothing(items);
+  }, BATCH);
+  const sizes = createCoalescer<Resizing, undefined>(async (items) => {
+    await runStatement(() => resizeSessions(db.reserved, items));
+    return nothing(items);
+  }, BATCH);
+  const unheld = createCoalescer<StillHeld, undefined>(async (items) => {
+    onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items)));
+    return nothing(items);
+  }, BATCH);
+  return {
+    open: async (opening: Opening) => (await opens.add([opening]))[0] as Opened,
+    end: (ref: SessionRef) => ends.add([ref]),
+    resize: (ref: Resizing) => sizes.add([ref]),
+    reclaimUnheld: async ({ instanceId, sessionId }: SessionRef, held: string[]) =>
+      void (await unheld.add([{ instanceId, sessionId, held }])),
+  };
+}

@@ -1,0 +1,119 @@
+/** The streaming side of a broker, put together: sessions, how they begin, who gets jobs, and what other brokers say. */
+import type { Logger } from "pino";
+import type { Database } from "../store/db.ts";
+import type { SeatLease } from "../store/rows.ts";
+import { createCourier } from "./courier.ts";
+import type { BrokerMoves } from "./create-moves.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { Hellos } from "./hellos.ts";
+import { createLeaseNews, type LeaseNews } from "./lease-news.ts";
+import { createSeatClaims } from "./seat-claims.ts";
+import { createSessionRows } from "./session-rows.ts";
+import { Sessions, type StreamLimits } from "./sessions.ts";
+import { createStreamChecks } from "./stream-checks.ts";
+import type { Waiters } from "./waiters.ts";
+
+export interface StreamsOptions {
+  db: Database;
+  brokerId: string;
+  waiters: Waiters;
+  log: Logger;
+  /** Asked for when needed, for the moves need the news of the streams. */
+  moves: () => Pick<BrokerMoves, "heartbeat" | "giveBack" | "reclaimed">;
+  limits: StreamLimits & { maxStreams: number };
+  leaseMs: number;
+  maxAnswerBytes: number;
+  pollMs: number;
+  onError: (err: unknown) => void;
+}
+
+export interface Streams {
+  sessions: Sessions;
+  hellos: Hellos;
+  news: LeaseNews;
+  /** Finds what messages of other brokers should have told: streams that are no longer current, leases that ended. */
+  resync(): Promise<void>;
+  /** Ends all streams, gently until graceMs have passed. */
+  drain(graceMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Jobs that may be on their way to one worker, unacked: two full frames. */
+const WINDOW_FRAMES = 2;
+
+export function createStreams(options: StreamsOptions): Streams {
+  const { db, waiters, log, onError } = options;
+  const rows = createSessionRows({
+    db,
+    brokerId: options.brokerId,
+    onReclaimed: (taken) => options.moves().reclaimed(taken),
+  });
+  const sessions = new Sessions({
+    limits: options.limits,
+    moves: {
+      end: rows.end,
+      resize: rows.resize,
+      giveBack: (workerId, leases, reason) => options.moves().giveBack(workerId, leases, reason),
+    },
+    log,
+    onSeats: () => seats(),
+    onEnding: ({ facts }) => dispatcher.served(facts.sessionId),
+    onOpened: () => waiters.lookNow(),
+  });
+  const checks = createStreamChecks(db.reserved, sessions);
+  const courier = createCourier({
+    sql: db.sql,
+    brokerId: options.brokerId,
+    onSuperseded: (newer) => void hellos.superseded(newer).then(() => courier.left(newer.instanceId)),
+    onLeft: (brokerId, instanceId) => hellos.left(brokerId, instanceId),
+    onTouched: (instanceIds) => void checks.leases(instanceIds.flatMap((id) => sessions.get(id) ?? [])).catch(onError),
+    onConnected: () => void checks.all().catch(onError),
+    onError,
+  });
+  const hellos = new Hellos({
+    sessions,
+    moves: {
+      open: rows.open,
+      heartbeat: (workerId, beats) => options.moves().heartbeat(workerId, beats),
+      reclaimUnheld: rows.reclaimUnheld,
+    },
+    maxStreams: options.limits.maxStreams,
+    windowBytes: options.maxAnswerBytes * WINDOW_FRAMES,
+    brokerId: options.brokerId,
+    log,
+    onSeats: () => seats(),
+    onSuperseded: (newer) => courier.superseded(newer),
+  });
+  const dispatcher = new Dispatcher({
+    sessions,
+    claim: createSeatClaims({ ...options, sql: db.sql }),
+    giveBack: (leases) => giveBack(sessions, leases),
+    onDeadSeats: (seats) => checks.currency(seats),
+    lookNow: () => waiters.lookNow(),
+    pollMs: options.pollMs,
+    onError,
+  });
+  waiters.attach(dispatcher);
+
+  function seats(): void {
+    dispatcher.seats();
+    waiters.wanted();
+  }
+
+  return {
+    sessions,
+    hellos,
+    news: createLeaseNews(sessions, courier),
+    resync: checks.all,
+    drain: (graceMs) => sessions.drain(graceMs),
+    async stop() {
+      await dispatcher.stop();
+      await courier.stop();
+    },
+  };
+}
+
+async function giveBack(sessions: Sessions, leases: SeatLease[]): Promise<void> {
+  const byWorker = Map.groupBy(leases, ({ workerId }) => workerId);
+  await Promise.all([...byWorker].map(([workerId, held]) => sessions.giveBack(workerId, held)));
+}
