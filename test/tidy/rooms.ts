@@ -34,6 +34,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Entry>>>> = 
   dispatch: { store: "values", job: "values", errors: "values" },
   store: { job: "values", errors: "values" },
   client: { gen: "values" },
+  testing: { broker: "values", config: "values", store: "values", client: "values" },
   config: { job: "values", errors: "values" },
   tokens: { errors: "values" },
   errors: {},
@@ -50,9 +51,9 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@connectrpc/connect": ["rpc", "client", "cli"],
   "@connectrpc/connect-node": ["rpc", "client", "cli"],
   "@bufbuild/protobuf": ["rpc", "client", "cli", "gen"],
-  "@grpc/grpc-js": ["cli"],
+  "@grpc/grpc-js": ["client", "cli"],
   "tesseract.js": ["cli"],
-  pino: ["cli", "broker"],
+  pino: ["cli", "broker", "testing"],
 };
 
 /** `src/store/db.ts` is in the room store, `src/config.ts` in config; undefined outside src. */

@@ -1,0 +1,101 @@
+/** The leases that a worker holds: what is heartbeated, and what it names when it connects again. */
+import type { LeaseRef } from "../gen/aibroker/v1/job_pb.ts";
+import { LeaseVerdict } from "../gen/aibroker/v1/worker_service_pb.ts";
+import { Cancelled, LeaseLost } from "./failures.ts";
+import type { Verdict } from "./handler.ts";
+
+/** Told of each lease that comes and goes; both are called at most once for a lease. */
+export interface LeaseWatcher {
+  hold(lease: Lease): void;
+  drop(lease: Lease): void;
+}
+
+export type LeaseName = Pick<LeaseRef, "jobId" | "leaseToken">;
+
+/** One held lease, from the job's arrival to the broker's answer to its report. */
+export class Lease implements LeaseName {
+  readonly jobId: string;
+  readonly leaseToken: string;
+  readonly #stop = new AbortController();
+  #lost = false;
+
+  constructor({ jobId, leaseToken }: LeaseName) {
+    this.jobId = jobId;
+    this.leaseToken = leaseToken;
+  }
+
+  /** For the handler. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  get isLost(): boolean {
+    return this.#lost;
+  }
+
+  /** The first reason is the one that the handler sees. */
+  abort(reason: Error): void {
+    this.#stop.abort(reason);
+  }
+
+  lose(): void {
+    this.#lost = true;
+    this.abort(new LeaseLost("the lease was lost: the job is given to another worker, or has ended"));
+  }
+}
+
+const WORDS: Readonly<Record<number, Verdict>> = {
+  [LeaseVerdict.CONTINUE]: "CONTINUE",
+  [LeaseVerdict.CANCEL]: "CANCEL",
+  [LeaseVerdict.LOST]: "LOST",
+};
+
+/** The word for a verdict of the wire. */
+export function verdictOf(verdict: LeaseVerdict | undefined): Verdict {
+  return WORDS[verdict ?? LeaseVerdict.UNSPECIFIED] ?? "UNKNOWN";
+}
+
+export class LeaseBook {
+  readonly #held = new Map<string, Lease>();
+  readonly #watcher: LeaseWatcher;
+
+  constructor(watcher: LeaseWatcher) {
+    this.#watcher = watcher;
+  }
+
+  /** Undefined for a lease that is held already: some answers come twice. */
+  add(name: LeaseName): Lease | undefined {
+    if (this.#held.has(name.leaseToken)) return undefined;
+    const lease = new Lease(name);
+    this.#held.set(lease.leaseToken, lease);
+    this.#watcher.hold(lease);
+    return lease;
+  }
+
+  drop(leaseToken: string): void {
+    const lease = this.#held.get(leaseToken);
+    if (lease === undefined) return;
+    this.#held.delete(leaseToken);
+    this.#watcher.drop(lease);
+  }
+
+  /** What the broker says of a lease; one that is not held any more is past caring. Answers the lease. */
+  judge(leaseToken: string, verdict: Verdict): Lease | undefined {
+    const lease = this.#held.get(leaseToken);
+    if (lease === undefined) return undefined;
+    if (verdict === "CANCEL") lease.abort(new Cancelled("the job is to be cancelled"));
+    if (verdict === "LOST") {
+      this.drop(leaseToken);
+      lease.lose();
+    }
+    return lease;
+  }
+
+  names(): LeaseName[] {
+    return Array.from(this.#held.values(), ({ jobId, leaseToken }) => ({ jobId, leaseToken }));
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+}
