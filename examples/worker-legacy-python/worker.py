@@ -1,6 +1,6 @@
 """A legacy worker, standard library only: polls the two REST endpoints as the old Python workers do.
 
-Run: INTERNAL_WORKER_TOKEN=<worker token> python3 examples/legacy_worker.py
+Run: INTERNAL_WORKER_TOKEN=<worker token> python3 examples/worker-legacy-python/worker.py
 Ends when nothing is left to do with ONCE=1, else on Ctrl-C.
 """
 import json
