@@ -1,0 +1,76 @@
+/** Ours: the SDK over either of its transports, or a bare stream with nothing of it. */
+import { randomUUID } from "node:crypto";
+import { createClient } from "../../src/client/create-client.ts";
+import { createWorker } from "../../src/client/create-worker.ts";
+import { API_TOKEN, WORKER_TOKEN } from "../harness/broker.ts";
+import { type BenchPayload, type Client, JOB_TYPE, type Worker, type WorkerSettings } from "./client.ts";
+import { RawWorker } from "./raw-worker.ts";
+import { openConnection } from "./work-connection.ts";
+
+export interface BrokerTarget {
+  url: string;
+  /** What the worker is made of; the producer is the SDK's, over grpc-js where the worker has none of it. */
+  via: "grpc-js" | "connect" | "raw";
+}
+
+export const brokerClient: Client<BrokerTarget> = {
+  async openProducer({ url, via }) {
+    const transport = via === "raw" ? "grpc-js" : via;
+    const client = createClient({ url, token: API_TOKEN, transport });
+    return { dispatch: (payload) => client.dispatch(JOB_TYPE, payload), close: async () => client.close() };
+  },
+
+  async openWorker({ url, via }, settings) {
+    return via === "raw" ? await openRaw(url, settings) : openSdk(url, via, settings);
+  },
+};
+
+/** It may connect only after this has returned: the first jobs wait for it. */
+function openSdk(url: string, transport: "grpc-js" | "connect", { concurrency, onJob }: WorkerSettings): Worker {
+  const handler = ({ payload }: { payload: BenchPayload }) => {
+    onJob(payload);
+    return { ok: true };
+  };
+  const worker = createWorker<Record<typeof JOB_TYPE, { payload: BenchPayload; result: object }>>({
+    url,
+    token: WORKER_TOKEN,
+    transport,
+    signals: false,
+    types: { [JOB_TYPE]: { concurrency, handler } },
+  });
+  const stop = new AbortController();
+  const running = worker.run({ signal: stop.signal });
+  return {
+    async close() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+/** What is left of the latency without an SDK. */
+async function openRaw(url: string, { concurrency, onJob }: WorkerSettings): Promise<Worker> {
+  const session = await openConnection(url);
+  const { promise: welcome, resolve: onWelcome } = Promise.withResolvers<void>();
+  const worker = new RawWorker({
+    token: WORKER_TOKEN,
+    workerId: "bench",
+    instanceId: randomUUID(),
+    types: [JOB_TYPE],
+    maxInFlight: concurrency,
+    onWelcome,
+    onJob: (job, self) => {
+      onJob(JSON.parse(job.job?.payloadJson ?? "") as BenchPayload);
+      self.report([job]);
+    },
+  });
+  const ended = worker.work(session);
+  await Promise.race([welcome, ended.then(({ words }) => Promise.reject(new Error(words)))]);
+  return {
+    async close() {
+      worker.end();
+      await ended;
+      session.close();
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** One worker of a bench, a process of its own: notes when each handler starts, and does nothing. */
+import type { Worker } from "../clients/client.ts";
+import { type ClientName, loadClient } from "../clients/load-client.ts";
+import { answerParent } from "./answer-parent.ts";
+import { nowUs } from "./clock.ts";
+
+export interface WorkerOpening {
+  client: ClientName;
+  target: object;
+  concurrency: number;
+}
+
+let worker: Worker | undefined;
+/** From the call that dispatches a job to the start of its handler, in µs. */
+let latenciesUs: number[] = [];
+
+answerParent(
+  {
+    async open({ client, target, concurrency }: WorkerOpening) {
+      const { openWorker } = await loadClient(client);
+      worker = await openWorker(target, {
+        concurrency,
+        onJob: ({ sentUs }) => void latenciesUs.push(nowUs() - sentUs),
+      });
+    },
+    count: () => latenciesUs.length,
+    /** Gives what was noted and begins anew. */
+    take: () => {
+      const taken = latenciesUs;
+      latenciesUs = [];
+      return taken;
+    },
+  },
+  async () => await worker?.close(),
+);

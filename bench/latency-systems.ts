@@ -1,0 +1,27 @@
+/** Who is measured for latency, each with the best of what it offers. */
+import { brokerSystem } from "./systems/ai-job-broker.ts";
+import { bullSystem } from "./systems/bullmq.ts";
+import { graphileSystem } from "./systems/graphile-worker.ts";
+import type { System } from "./systems/system.ts";
+
+export function latencySystems(profileTo: string | undefined): System[] {
+  return [
+    brokerSystem({ via: "grpc-js", profileTo }),
+    brokerSystem({ via: "connect", profileTo }),
+    brokerSystem({ via: "raw", profileTo }),
+    graphileSystem({
+      setting: "LISTEN/NOTIFY, each worker fetches",
+      database: "graphile_plain",
+      localQueueSize: -1,
+      completeJobBatchDelay: -1,
+    }),
+    graphileSystem({
+      setting: "LISTEN/NOTIFY, local queue, completes in batches",
+      database: "graphile_queue",
+      localQueueSize: 50,
+      completeJobBatchDelay: 0,
+    }),
+    bullSystem({ setting: "Redis in memory only", redis: ["--appendonly", "no"] }),
+    bullSystem({ setting: "Redis, fsync at each write", redis: ["--appendonly", "yes", "--appendfsync", "always"] }),
+  ];
+}

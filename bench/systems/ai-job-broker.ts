@@ -1,0 +1,49 @@
+/** Ours: the broker as a process of its own, with the settings that it has by default. */
+import { migrate } from "../../src/store/migrate.ts";
+import type { BrokerTarget } from "../clients/ai-job-broker.ts";
+import { startBroker } from "../harness/broker.ts";
+import type { Ground } from "../harness/ground.ts";
+import type { System } from "./system.ts";
+
+export interface BrokerSystemOptions {
+  /** How producer and worker speak to the broker. */
+  via: BrokerTarget["via"];
+  /** A folder for CPU profiles of the broker. */
+  profileTo?: string | undefined;
+}
+
+const VIA: Record<BrokerTarget["via"], string> = {
+  "grpc-js": "SDK over grpc-js",
+  connect: "SDK over connect",
+  raw: "bare HTTP/2 stream, dispatch by the SDK over grpc-js",
+};
+
+const databases = new WeakMap<Ground, Promise<string>>();
+
+export function brokerSystem({ via, profileTo }: BrokerSystemOptions): System {
+  return {
+    name: "ai-job-broker",
+    setting: VIA[via],
+    async start(ground) {
+      const databaseUrl = await brokerDatabase(ground);
+      const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo });
+      const target: BrokerTarget = { url: broker.url, via };
+      return { target, serverPid: broker.pid, stop: () => broker.end("SIGTERM") };
+    },
+  };
+}
+
+/** The one database of all brokers on this ground, migrated. */
+export function brokerDatabase(ground: Ground): Promise<string> {
+  const made = databases.get(ground) ?? makeDatabase(ground);
+  databases.set(ground, made);
+  return made;
+}
+
+async function makeDatabase(ground: Ground): Promise<string> {
+  const url = await ground.createDatabase(BROKER_DATABASE);
+  await migrate(url);
+  return url;
+}
+
+export const BROKER_DATABASE = "broker";
