@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { Database } from "../store/db.ts";
 import type { SeatLease } from "../store/rows.ts";
-import { createCourier } from "./courier.ts";
+import { type Courier, createCourier } from "./courier.ts";
 import type { BrokerMoves } from "./create-moves.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Hellos } from "./hellos.ts";
@@ -10,7 +10,7 @@ import { createLeaseNews, type LeaseNews } from "./lease-news.ts";
 import { createSeatClaims } from "./seat-claims.ts";
 import { createSessionRows } from "./session-rows.ts";
 import { Sessions, type StreamLimits } from "./sessions.ts";
-import { createStreamChecks } from "./stream-checks.ts";
+import { createStreamChecks, type StreamChecks } from "./stream-checks.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface StreamsOptions {
@@ -61,15 +61,7 @@ export function createStreams(options: StreamsOptions): Streams {
     onOpened: () => waiters.lookNow(),
   });
   const checks = createStreamChecks(db.reserved, sessions);
-  const courier = createCourier({
-    sql: db.sql,
-    brokerId: options.brokerId,
-    onSuperseded: (newer) => void hellos.superseded(newer).then(() => courier.left(newer.instanceId)),
-    onLeft: (brokerId, instanceId) => hellos.left(brokerId, instanceId),
-    onTouched: (instanceIds) => void checks.leases(instanceIds.flatMap((id) => sessions.get(id) ?? [])).catch(onError),
-    onConnected: () => void checks.all().catch(onError),
-    onError,
-  });
+  const courier: Courier = hearOthers(options, sessions, checks, (): Hellos => hellos);
   const hellos = new Hellos({
     sessions,
     moves: {
@@ -111,6 +103,25 @@ export function createStreams(options: StreamsOptions): Streams {
       await courier.stop();
     },
   };
+}
+
+/** What other brokers say of streams and leases here. */
+function hearOthers(options: StreamsOptions, sessions: Sessions, checks: StreamChecks, hellos: () => Hellos): Courier {
+  const { onError } = options;
+  const courier = createCourier({
+    sql: options.db.sql,
+    brokerId: options.brokerId,
+    onSuperseded: (newer) => {
+      void hellos()
+        .superseded(newer)
+        .then(() => courier.left(newer.instanceId));
+    },
+    onLeft: (brokerId, instanceId) => hellos().left(brokerId, instanceId),
+    onTouched: (instanceIds) => void checks.leases(instanceIds.flatMap((id) => sessions.get(id) ?? [])).catch(onError),
+    onConnected: () => void checks.all().catch(onError),
+    onError,
+  });
+  return courier;
 }
 
 async function giveBack(sessions: Sessions, leases: SeatLease[]): Promise<void> {

@@ -48,6 +48,9 @@ const worker = createWorker({
   },
 });
 
+// A test run that is killed takes its end of the pipe along, and nobody is left to end us.
+process.stdin.resume().once("end", () => process.exit(1));
+
 await worker.run();
 say("ended");
 // The test's end of the pipe keeps a reader open.

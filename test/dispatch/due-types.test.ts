@@ -132,6 +132,34 @@ describe("what happens meanwhile", () => {
     expect(due.expected("a")).toBeGreaterThan(0);
   });
 
+  test("what a look counts without what a claim has taken is not taken off once more by the claim", () => {
+    const due = known({ a: 2 });
+    const mark = due.mark();
+    // The claim has taken one of two by now, and its large answer is on the way.
+    due.looked(count({ a: 1 }), due.mark());
+    due.claimed(["a"], count({ a: 1 }), false, mark);
+    expect(due.expected("a")).toBeGreaterThan(0);
+  });
+
+  test("a look or a claim from before all was forgotten does not say that anything is empty", () => {
+    const looked = new DueTypes();
+    const lookMark = looked.mark();
+    looked.arrived("a", 1);
+    looked.forget();
+    looked.looked(count({ b: 1 }), lookMark);
+    expect([looked.expected("a"), looked.expected("b"), looked.list()]).toEqual([
+      UNKNOWN,
+      expect.any(Number),
+      undefined,
+    ]);
+    const claimed = new DueTypes();
+    const claimMark = claimed.mark();
+    claimed.forget();
+    claimed.claimed(["a"], count(), true, claimMark);
+    claimed.claimed([], count(), true, claimMark);
+    expect([claimed.expected("a"), claimed.list()]).toEqual([UNKNOWN, undefined]);
+  });
+
   test("a claim that begins after all this and is short ends the count, however high", () => {
     const due = known({ a: UNKNOWN });
     due.arrived("a", 4);
