@@ -17,7 +17,7 @@ const limits = (count: number, max = 1) => Object.fromEntries(many(count, (at) =
 
 /** What a client reads of a refusal: the code's name, the reason and the field. */
 function refusal(end: Ended): string {
-  if (!("fields" in end)) return "OK";
+  if (end.fields === undefined) return "OK";
   const [field, violation] = end.fields;
   expect(violation).toBe(field);
   return `${Code[end.code]} ${end.reason} ${field}`;
