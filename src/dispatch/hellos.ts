@@ -128,6 +128,8 @@ export class Hellos {
     const { workerId, types, capacity, client } = hello;
     const sessionId = randomUUID();
     const facts = { workerId, instanceId, sessionId, types, client };
+    // One that is about to end must not count as a live one that is pushed out.
+    await sessions.ending(instanceId);
     const opened = await moves.open({ ...facts, types, maxInFlight: capacity.maxInFlight });
     try {
       // First of all: what the worker names it has, also where its ack was lost, and that is kept for it.
