@@ -84,7 +84,7 @@ describe("a stream that replaces one of this broker", () => {
     expect(calls.filter((call) => call.startsWith("reclaim"))).toEqual([]);
     letGo();
     await again;
-    expect(done()).toEqual(["open i", "open i", "giveBack x", "reclaim i but []"]);
+    expect(done()).toEqual(["open i", "giveBack x", "open i", "reclaim i but []"]);
   });
 
   test("first gives back what could not be given back while the database was away", async () => {
