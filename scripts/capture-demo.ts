@@ -7,9 +7,13 @@ import { drawFilm, type Frame } from "./terminal-svg.ts";
 
 const [COLUMNS, ROWS] = [112, 30];
 /** A calm picture is enough for a README, and keeps the file small. */
-const FRAME_EVERY_MS = 350;
+const FRAME_EVERY_MS = 500;
 const START_MS = 1200;
-const END_MS = 7000;
+const END_MS = 8000;
+/** Time enough to read a headline; what happens faster is shown slower. */
+const HEADLINE_MS = 1500;
+const TITLE =
+  "ai-job-broker demo: a live table of twelve jobs, two brokers and four workers; one worker is killed and both brokers are restarted, and every job is done once";
 
 /** A terminal that understands what the demo's screen writes, and remembers every picture. */
 class Terminal extends Writable {
@@ -60,6 +64,20 @@ function shortenStart(frames: Frame[]): Frame[] {
   return frames.slice(first - 1).map((frame, index) => ({ ...frame, atMs: index === 0 ? 0 : frame.atMs - cutMs }));
 }
 
+/** Each headline stands for a while before the next one comes. */
+function slowDown(frames: Frame[]): Frame[] {
+  let addedMs = 0;
+  let saidAtMs = 0;
+  return frames.map((frame, index) => {
+    const before = frames[index - 1];
+    if (before !== undefined && story(frame) !== story(before)) {
+      addedMs += Math.max(0, HEADLINE_MS - (frame.atMs + addedMs - saidAtMs));
+      saidAtMs = frame.atMs + addedMs;
+    }
+    return { ...frame, atMs: frame.atMs + addedMs };
+  });
+}
+
 /** The headline without its numbers, which change all the time. */
 function story(frame: Frame): string {
   return (frame.lines[1] ?? "").replace(/[\d.]+/g, "");
@@ -71,10 +89,10 @@ const code = await runDemo({
   stdout: terminal as unknown as NodeJS.WriteStream,
 });
 if (code !== 0) throw new Error(`the demo exited with ${code}: ${terminal.frames.at(-1)?.lines.join("\n")}`);
-const frames = shortenStart(choose(terminal.frames));
+const frames = slowDown(shortenStart(choose(terminal.frames)));
 const lengthMs = Math.round((frames.at(-1)?.atMs ?? 0) + END_MS);
-const still = frames.findIndex((frame) => frame.lines[1]?.includes("SIGKILL"));
+const still = frames.findIndex((frame) => frame.lines.some((line) => line.includes("◐ draining")));
 const file = fileURLToPath(new URL("../docs/demo.svg", import.meta.url));
-writeFileSync(file, drawFilm({ frames, lengthMs, columns: COLUMNS, rows: ROWS, still }));
+writeFileSync(file, drawFilm({ title: TITLE, frames, lengthMs, columns: COLUMNS, rows: ROWS, still }));
 process.stdout.write(`${file}: ${frames.length} frames\n`);
 process.exit(0);

@@ -8,6 +8,8 @@ export interface Frame {
 }
 
 export interface Film {
+  /** For those who cannot see it. */
+  title: string;
   frames: Frame[];
   lengthMs: number;
   columns: number;
@@ -45,8 +47,8 @@ export function drawFilm(film: Film): string {
     const lines = frame.lines.map((line, row) => shared.place(line, BAR + (row + 1) * LINE)).join("");
     return `<g class="f" id="f${index}">${lines}</g>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
-<title>ai-job-broker demo: a live table of twelve jobs; one worker is killed, another finishes its job</title>
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" xml:space="preserve">
+<title>${escapeXml(film.title)}</title>
 <style>${STYLE}
 ${timing(film)}</style>
 <defs>${shared.definitions()}</defs>

@@ -6,13 +6,15 @@ import { stopSignals } from "./signals.ts";
 export function addDemo(program: Command, done: (code: number) => void): void {
   program
     .command("demo")
-    .description("Watch a broker, its producers and its workers read exam sheets; one worker is killed on the way.")
+    .description(
+      "Watch two brokers and four workers read exam sheets; a worker is killed and both brokers are restarted.",
+    )
     .option("--plain", "plain lines instead of a live table, as without a terminal")
     .addHelpText(
       "after",
       `
-It needs nothing but this package: Postgres, the broker and the workers run in a temporary folder, on free ports.
-Exits 1 when a text is wrong or a job is missing.
+It needs nothing but this package: Postgres, the brokers and the workers run in a temporary folder, on free ports.
+Exits 1 when a text is wrong, a job is missing, or anything was lost or done twice.
 
 Examples:
   $ npm run demo

@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
+import type { Account } from "../../src/cli/demo/account.ts";
 import type { Seen } from "../../src/cli/demo/board.ts";
 import { embed } from "../../src/cli/demo/embedding.ts";
-import { closingText, countOf, faultsIn } from "../../src/cli/demo/ending.ts";
+import { closingText, resultFaults } from "../../src/cli/demo/ending.ts";
 import { loadSheets, type Sheet, textOf } from "../../src/cli/demo/sheets.ts";
 import { painter } from "../../src/cli/demo/text.ts";
 import { JobSchema } from "../../src/gen/aibroker/v1/job_pb.ts";
@@ -30,29 +31,44 @@ function goodEnd(): Seen[] {
   ]);
 }
 
-test("a good end has no fault and tells every text", () => {
+const account: Account = {
+  jobs: 12,
+  handOuts: 14,
+  retries: 2,
+  failedAttempts: 1,
+  lostLeases: 1,
+  returned: 0,
+  restarts: [
+    { broker: "broker-1", atMs: 1, tookMs: 1234 },
+    { broker: "broker-2", atMs: 2, tookMs: 987 },
+  ],
+  faults: [],
+};
+
+test("a good end has no fault, and tells every text and the account", () => {
   const jobs = goodEnd();
-  const count = countOf(jobs, 0);
-  expect(count).toEqual({ jobs: 12, retries: 1, failedAttempts: 0, lostLeases: 1 });
-  expect(faultsIn(jobs, sheets, count)).toEqual([]);
-  const text = closingText(jobs, sheets, count, 8123, painter(false));
+  expect(resultFaults(jobs, sheets)).toEqual([]);
+  const text = closingText(jobs, sheets, account, 8123, painter(false));
   for (const line of sheets.flatMap((sheet) => textOf(sheet).split("\n"))) expect(text).toContain(line);
-  expect(text).toContain("12 jobs of 4 types, all DONE · 1 retry: 1 lost lease, 0 failed attempts · 8.1 s");
+  expect(text).toContain(
+    "12 jobs of 4 types, all DONE · 2 retries: 1 lost lease, 1 failed attempt · 2 broker restarts · 8.1 s",
+  );
+  expect(text).toContain("nothing lost: 14 hand-outs = 12 done + 1 failed attempt + 1 lost lease\n");
+  expect(text).toContain("in the middle of a job that went on: broker-1 in 1.2 s, broker-2 in 1.0 s");
 });
 
-test("a failed attempt is no lost lease", () => {
-  expect(countOf([{ ...(goodEnd()[0] as Seen), attempts: 4 }], 2)).toMatchObject({ retries: 3, lostLeases: 1 });
+test("what was given back unworked is told where there was any", () => {
+  const text = closingText(goodEnd(), sheets, { ...account, handOuts: 15, returned: 1 }, 1, painter(false));
+  expect(text).toContain("15 hand-outs = 12 done + 1 failed attempt + 1 lost lease + 1 given back unworked");
 });
 
-test("a missing job, a wrong text and a lease that was not lost are faults", () => {
+test("a missing job and a wrong text are faults", () => {
   const jobs = goodEnd().slice(1);
   const [ocr] = jobs;
   if (ocr === undefined) throw new Error("there is no ocr job");
-  ocr.attempts = 1;
   ocr.result = { text: "nothing like it" };
-  const faults = faultsIn(jobs, sheets, countOf(jobs, 0));
-  expect(faults).toHaveLength(3);
+  const faults = resultFaults(jobs, sheets);
+  expect(faults).toHaveLength(2);
   expect(faults[0]).toBe("question_segmentation of math: 0 jobs where one was dispatched");
   expect(faults[1]).toMatch(/^ocr of math: the text is wrong\n.*\n.*nothing like it/);
-  expect(faults[2]).toBe("a worker was killed, but no lease was lost");
 });

@@ -1,16 +1,17 @@
-/** What the demo knows of its jobs: it lists them over gRPC, as any producer could. */
-import type { MessageInitShape } from "@bufbuild/protobuf";
+/** What the demo knows of its jobs: it dispatches and reads them with the SDK, as any producer could. */
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Caller } from "../../client/caller.ts";
+import type { Client, JobToDispatch, KnownJobTypes } from "../../client/index.ts";
 import { type Job, JobStatus } from "../../gen/aibroker/v1/job_pb.ts";
-import type { JobService, NewJobSchema } from "../../gen/aibroker/v1/job_service_pb.ts";
+import { JobService } from "../../gen/aibroker/v1/job_service_pb.ts";
 import type { Status } from "../../job/status.ts";
-import { type Caller, insist } from "./grpc.ts";
 import { describeResult } from "./results.ts";
 import { seconds } from "./text.ts";
 import type { JobLine } from "./view.ts";
 
 /** The demo's jobs carry this, so that they are told from any others. */
-export const SOURCE = "demo";
+const SOURCE = "demo";
+const CALL_TIMEOUT_MS = 10_000;
 
 /** A job as it was seen last. */
 export interface Seen {
@@ -26,14 +27,18 @@ export interface Seen {
   result: Record<string, unknown> | undefined;
 }
 
+/** A job about one sheet. */
+export type Wanted = {
+  [T in keyof KnownJobTypes]: { sheet: string; type: T; payload: KnownJobTypes[T]["payload"] };
+}[keyof KnownJobTypes];
+
 export interface Board {
   /** In the order of the sheets and, for each, of the dispatch. */
   jobs(): Seen[];
-  find(sheet: string, type: string): Seen | undefined;
-  byId(jobId: string): Seen | undefined;
-  /** Dispatches jobs about one sheet each; resolves when they are durable. */
-  dispatch(jobs: { sheet: string; type: string; payload: object }[]): Promise<void>;
-  /** Asks the broker; answers with the jobs that have changed. */
+  find(jobId: string): Seen | undefined;
+  /** Dispatches all of the jobs or none; resolves when they are durable. */
+  dispatch(jobs: Wanted[]): Promise<void>;
+  /** Asks a broker; answers with the jobs that have changed. */
   refresh(): Promise<Seen[]>;
 }
 
@@ -46,28 +51,31 @@ const STATUS = new Map<number, Status>([
 ]);
 
 /** `sheets` gives the order of the rows. */
-export function openBoard(service: Caller<typeof JobService>, sheets: string[]): Board {
+export function openBoard(client: Client<KnownJobTypes>, caller: Caller, sheets: string[]): Board {
   const seen = new Map<string, Seen>();
   const look = async (job: Job): Promise<Seen | undefined> => {
     const before = seen.get(job.job?.id ?? "");
     const now = read(job);
     const same = before && before.status === now.status && before.attempts === now.attempts;
     // A job that is DONE stays so: its result is asked for once.
-    now.result = before?.result ?? (now.status === "DONE" ? await resultOf(service, now.jobId) : undefined);
+    now.result = before?.result ?? (now.status === "DONE" ? await resultOf(client, now.jobId) : undefined);
     seen.set(now.jobId, now);
     return same ? undefined : now;
   };
   const jobs = () => [...seen.values()].sort((a, b) => sheets.indexOf(a.sheet) - sheets.indexOf(b.sheet));
   return {
     jobs,
-    find: (sheet, type) => jobs().find((job) => job.sheet === sheet && job.type === type),
-    byId: (jobId) => seen.get(jobId),
+    find: (jobId) => seen.get(jobId),
     dispatch: async (wanted) => {
-      const jobs = wanted.map(newJob);
-      await insist(() => service.dispatch({ jobs }));
+      const made = wanted.map(({ sheet, ...job }): JobToDispatch<KnownJobTypes> => {
+        // With an id of its own a dispatch may be sent again after a lost answer: the job is stored once.
+        return { ...job, id: idOf(sheet, job.type), tenantId: "academy-7", sourceDomain: SOURCE, sourceId: sheet };
+      });
+      await client.dispatchMany(made);
     },
     refresh: async () => {
-      const { jobs: listed } = await insist(() => service.listJobs({ sourceDomain: SOURCE, pageSize: 100 }));
+      const request = { sourceDomain: SOURCE, pageSize: 100 };
+      const { jobs: listed } = await caller.call(JobService.method.listJobs, request, { timeoutMs: CALL_TIMEOUT_MS });
       const changed: Seen[] = [];
       // The newest come first; the rows are to stand in the order of the dispatch.
       for (const job of listed.reverse()) {
@@ -79,29 +87,13 @@ export function openBoard(service: Caller<typeof JobService>, sheets: string[]):
   };
 }
 
-function newJob({
-  sheet,
-  type,
-  payload,
-}: {
-  sheet: string;
-  type: string;
-  payload: object;
-}): MessageInitShape<typeof NewJobSchema> {
-  return {
-    type,
-    payloadJson: JSON.stringify(payload),
-    tenantId: "academy-7",
-    sourceDomain: SOURCE,
-    sourceId: sheet,
-    // A producer that is cut off may send this again; the job is stored once.
-    idempotencyKey: `${type}:${sheet}`,
-  };
+/** The id of the job of this type about this sheet. */
+export function idOf(sheet: string, type: string): string {
+  return `${sheet}-${type}`;
 }
 
-async function resultOf(service: Caller<typeof JobService>, jobId: string): Promise<Record<string, unknown>> {
-  const { job } = await insist(() => service.getJob({ jobId }));
-  return JSON.parse(job?.result?.resultJson || "{}");
+async function resultOf(client: Client<KnownJobTypes>, jobId: string): Promise<Record<string, unknown>> {
+  return ((await client.get(jobId))?.result ?? {}) as Record<string, unknown>;
 }
 
 function read(job: Job): Seen {
@@ -151,6 +143,12 @@ function leaseBar(leftMs: number): string {
 /** When the lease of a running job ends; undefined when it holds none. */
 export function leaseEndsAtMs(seen: Seen | undefined): number | undefined {
   return at(seen?.job.leaseExpiresAt);
+}
+
+/** Whether its worker has renewed the lease since it took the job. */
+export function wasRenewed(seen: Seen | undefined): boolean {
+  const [beatMs, takenMs] = [at(seen?.job.lastHeartbeatAt), at(seen?.job.lockedAt)];
+  return beatMs !== undefined && takenMs !== undefined && beatMs > takenMs;
 }
 
 function at(time: Timestamp | undefined): number | undefined {

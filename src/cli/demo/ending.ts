@@ -1,27 +1,15 @@
-/** The end of the demo: what is checked, and what is told below the table. */
+/** The end of the demo: what is checked, and what is told below the picture. */
 import { extname } from "node:path";
+import type { Account } from "./account.ts";
 import type { Seen } from "./board.ts";
 import { faultIn } from "./results.ts";
 import { normalise, type Sheet } from "./sheets.ts";
 import { TYPES } from "./story.ts";
 import { type Paint, pad, seconds } from "./text.ts";
 
-export interface Count {
-  jobs: number;
-  /** Attempts beyond the first. */
-  retries: number;
-  failedAttempts: number;
-  lostLeases: number;
-}
-
-export function countOf(jobs: Seen[], failedAttempts: number): Count {
-  const retries = jobs.reduce((sum, job) => sum + job.attempts - 1, 0);
-  return { jobs: jobs.length, retries, failedAttempts, lostLeases: retries - failedAttempts };
-}
-
-/** One line for each job that is missing or wrong; empty when all is well. */
-export function faultsIn(jobs: Seen[], sheets: Sheet[], count: Count): string[] {
-  const faults = sheets.flatMap((sheet) =>
+/** One line for each job that is missing or whose result is wrong; empty when all is well. */
+export function resultFaults(jobs: Seen[], sheets: Sheet[]): string[] {
+  return sheets.flatMap((sheet) =>
     TYPES.flatMap((type) => {
       const found = jobs.filter((job) => job.sheet === sheet.name && job.type === type);
       if (found.length !== 1) return [`${type} of ${sheet.name}: ${found.length} jobs where one was dispatched`];
@@ -29,26 +17,22 @@ export function faultsIn(jobs: Seen[], sheets: Sheet[], count: Count): string[] 
       return fault === undefined ? [] : [`${type} of ${sheet.name}: ${fault}`];
     }),
   );
-  return count.lostLeases > 0 ? faults : [...faults, "a worker was killed, but no lease was lost"];
 }
 
-/** What was read, the count, and what to do next. */
-export function closingText(jobs: Seen[], sheets: Sheet[], count: Count, elapsedMs: number, paint: Paint): string {
+/** What was read, the account, and what to do next. */
+export function closingText(jobs: Seen[], sheets: Sheet[], account: Account, elapsedMs: number, paint: Paint): string {
   const texts = sheets.flatMap((sheet) => {
-    const read = String(jobs.find((job) => job.sheet === sheet.name && job.type === "ocr")?.result?.text ?? "");
+    const read = String(jobs.find((job) => job.sheet === sheet.name && job.type === "ocr")?.result?.["text"] ?? "");
     const lines = read.split("\n").flatMap((line) => normalise(line) || []);
     return lines.map((line, index) => `  ${paint(pad(index === 0 ? sheet.name : "", 9), "bold")}${line}`);
   });
-  const types = `${count.jobs} jobs of ${TYPES.length} types, all DONE`;
-  const lost = `${count.lostLeases} lost ${count.lostLeases === 1 ? "lease" : "leases"}`;
-  const failed = `${count.failedAttempts} failed ${count.failedAttempts === 1 ? "attempt" : "attempts"}`;
-  const retries = `${count.retries} ${count.retries === 1 ? "retry" : "retries"}`;
   return [
     "",
     paint("What the workers read, letter for letter what is printed on the sheets:", "bold"),
     ...texts,
     "",
-    `${paint("✓", "green")} ${types} · ${retries}: ${lost}, ${failed} · ${seconds(elapsedMs)}`,
+    paint("The account, from the database, the brokers' logs and the workers' own notes, which all agree:", "bold"),
+    ...accountLines(account, elapsedMs).map((line) => `${paint("✓", "green")} ${line}`),
     "",
     paint("Try next:", "bold"),
     ...nextSteps().map(
@@ -56,6 +40,26 @@ export function closingText(jobs: Seen[], sheets: Sheet[], count: Count, elapsed
     ),
     "",
   ].join("\n");
+}
+
+function accountLines(account: Account, elapsedMs: number): string[] {
+  const { jobs, handOuts, failedAttempts, lostLeases, returned, restarts } = account;
+  const failed = many(failedAttempts, "failed attempt");
+  const lost = many(lostLeases, "lost lease");
+  const retries = `${many(account.retries, "retry", "retries")}: ${lost}, ${failed}`;
+  const total = `${many(restarts.length, "broker restart")} · ${seconds(elapsedMs)}`;
+  const back = returned === 0 ? "" : ` + ${returned} given back unworked`;
+  const took = restarts.map(({ broker, tookMs }) => `${broker} in ${seconds(tookMs)}`).join(", ");
+  return [
+    `${jobs} jobs of ${TYPES.length} types, all DONE · ${retries} · ${total}`,
+    `nothing lost: ${many(handOuts, "hand-out")} = ${jobs} done + ${failed} + ${lost}${back}`,
+    "nothing done twice: every job was finished by one worker, once, and became DONE once",
+    `restarted in the middle of a job that went on: ${took}`,
+  ];
+}
+
+function many(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`;
 }
 
 function nextSteps(): [command: string, about: string][] {

@@ -1,12 +1,12 @@
 /** What the demo and its worker processes tell each other over Node's IPC channel. */
 
-/** Who a worker is and where its broker, its images and its language data are. The first message to it. */
+/** Who a worker is and where its images and its language data are. The first message to it. */
 export interface Cast {
   kind: "cast";
   workerId: string;
-  url: string;
   token: string;
-  brokerPid: number;
+  /** What it takes; a legacy worker takes what comes. */
+  types: string[];
   imageDir: string;
   languageDir: string;
 }
@@ -15,17 +15,18 @@ export interface Cast {
 export type Order =
   | Cast
   /** Start to take jobs. `hold`: keep the first job and its lease, never report it, and wait to be killed. */
-  | { kind: "go"; hold: boolean };
+  | { kind: "go"; urls: string[]; hold: boolean }
+  /** The brokers' processes as they are now: if the demo is killed, its workers end them. */
+  | { kind: "brokers"; pids: number[] };
 
-/** From a worker to the demo. */
+/** From a worker to the demo. Times are of Date.now(). */
 export type News =
   /** The engine is loaded; the worker waits for `go`. */
   | { kind: "ready" }
-  | { kind: "began"; jobId: string }
-  /** A heartbeat was answered. */
-  | { kind: "beat"; jobId: string }
-  /** A report was answered. */
-  | { kind: "reported"; jobId: string; outcome: "DONE" | "FAILED"; answer: string }
+  /** The handler of a job was started. */
+  | { kind: "began"; jobId: string; atMs: number }
+  /** It has come to an end; its report is on its way. */
+  | { kind: "ended"; jobId: string; outcome: "DONE" | "FAILED"; atMs: number }
   /** The worker cannot go on; it exits after this. */
   | { kind: "trouble"; message: string };
 
@@ -46,20 +47,35 @@ export function order<K extends Order["kind"]>(kind: K): Promise<Extract<Order, 
   });
 }
 
+/** Does a piece of work; the demo hears of its beginning and its end. `held` is waited for before the end is told. */
+export async function attempt<T>(jobId: string, work: () => Promise<T>, held?: Promise<unknown>): Promise<T> {
+  tell({ kind: "began", jobId, atMs: Date.now() });
+  let outcome: "DONE" | "FAILED" = "FAILED";
+  try {
+    const result = await work();
+    await held;
+    outcome = "DONE";
+    return result;
+  } finally {
+    tell({ kind: "ended", jobId, outcome, atMs: Date.now() });
+  }
+}
+
 /**
  * Runs a worker process: its errors become news, and it ends with the demo, however that ends. A demo that was killed
- * cannot stop its broker, so a worker that is left alone does.
+ * cannot stop its brokers, so a worker that is left alone does.
  */
 export async function runWorker(work: (cast: Cast) => Promise<never>): Promise<void> {
-  let brokerPid: number | undefined;
+  let brokers: number[] = [];
+  process.on("message", (message: Order) => {
+    if (message.kind === "brokers") brokers = message.pids;
+  });
   process.on("disconnect", () => {
-    if (brokerPid !== undefined) stopQuietly(brokerPid);
+    for (const pid of brokers) stopQuietly(pid);
     process.exit(0);
   });
   try {
-    const cast = await order("cast");
-    brokerPid = cast.brokerPid;
-    await work(cast);
+    await work(await order("cast"));
   } catch (error) {
     const trouble: News = { kind: "trouble", message: error instanceof Error ? error.message : String(error) };
     process.send?.(trouble, undefined, undefined, () => process.exit(1));

@@ -1,9 +1,9 @@
 /**
  * A worker as they were before gRPC: it polls one URL, takes whatever type comes, and posts the result to another. It
- * knows no lease and sends no heartbeat.
+ * knows one broker, no lease, and sends no heartbeat.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Cast, order, tell } from "./ipc.ts";
+import { attempt, type Cast, order, tell } from "./ipc.ts";
 import { openSkills } from "./skills.ts";
 
 /** The old workers waited 1 s or more; the demo is in a hurry. */
@@ -16,33 +16,32 @@ interface LegacyJob {
 }
 
 /** Works until the process is ended. */
-export async function workOverRest({ workerId, url, token, imageDir, languageDir }: Cast): Promise<never> {
-  const base = `${url}/api/v1/internal/ai/job`;
+export async function workOverRest({ workerId, token, imageDir, languageDir }: Cast): Promise<never> {
   const headers = { "X-Worker-Token": token, "X-Worker-Id": workerId };
   const skills = openSkills(imageDir, languageDir);
+  const going = order("go");
   tell({ kind: "ready" });
-  await order("go");
+  const [url] = (await going).urls;
+  const base = `${url}/api/v1/internal/ai/job`;
   for (;;) {
     const { job } = await ask<{ job: LegacyJob | null }>(`${base}/next/`, { headers });
     if (job === null) {
       await sleep(POLL_EVERY_MS);
       continue;
     }
-    tell({ kind: "began", jobId: job.id });
-    const body = await skills.work(job.type, job.payload).then(
-      (result) => ({ job_id: job.id, status: "DONE" as const, result }),
-      (error: Error) => ({ job_id: job.id, status: "FAILED" as const, error: error.message }),
+    const body = await attempt(job.id, () => skills.work(job.type, job.payload)).then(
+      (result) => ({ job_id: job.id, status: "DONE", result }),
+      (error: Error) => ({ job_id: job.id, status: "FAILED", error: error.message }),
     );
-    const { detail } = await ask<{ detail: string }>(`${base}/result/`, {
+    await ask(`${base}/result/`, {
       method: "POST",
       headers: { ...headers, "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
-    tell({ kind: "reported", jobId: job.id, outcome: body.status, answer: detail });
   }
 }
 
-/** Asks until there is an answer: a broker that is away or still starting (503) is asked again. */
+/** Asks until there is an answer: a broker that is away, or still starting (503), is asked again. */
 async function ask<Answer>(url: string, init: RequestInit): Promise<Answer> {
   for (;;) {
     const response = await fetch(url, init).catch(() => undefined);

@@ -8,7 +8,7 @@ export interface Screen {
   draw(view: View): void;
   /** A line that stays; nothing on a terminal, where the picture says it. */
   line(atMs: number, text: string): void;
-  /** Ends the picture; what is written from now on stands below it. */
+  /** Ends the picture for good; what is written from now on stands below it. */
   close(): void;
   write(text: string): void;
 }
@@ -26,10 +26,13 @@ export function openScreen(stdout: NodeJS.WriteStream, plain: boolean): Screen {
     return { paint, draw: () => undefined, line, close: () => undefined, write };
   }
   let drawn = 0;
+  let closed = false;
   return {
     paint,
     draw: (view) => {
-      const lines = renderView(view, Math.max(20, (stdout.columns || 80) - 1), paint).slice(0, stdout.rows || 24);
+      if (closed) return;
+      const rows = stdout.rows || 24;
+      const lines = renderView(view, Math.max(20, (stdout.columns || 80) - 1), rows, paint).slice(0, rows);
       const home = drawn > 1 ? `\x1b[${drawn - 1}F` : "\r";
       // Each line is cleared as it is overwritten, so that nothing flickers.
       write(`${drawn === 0 ? HIDE_CURSOR : home}${lines.map((line) => `${line}\x1b[K`).join("\n")}\x1b[J`);
@@ -37,8 +40,8 @@ export function openScreen(stdout: NodeJS.WriteStream, plain: boolean): Screen {
     },
     line: () => undefined,
     close: () => {
-      if (drawn > 0) write(`\n${SHOW_CURSOR}`);
-      drawn = 0;
+      if (drawn > 0 && !closed) write(`\n${SHOW_CURSOR}`);
+      closed = true;
     },
     write,
   };

@@ -1,107 +1,122 @@
-/** Keeps the picture true while the story goes on: asks the broker, follows the workers, draws. */
+/** Keeps the picture true while the story goes on: asks the brokers, follows the workers, draws. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { aborted } from "./aborted.ts";
 import { type Board, lineOf, type Seen } from "./board.ts";
+import type { Broker } from "./brokers.ts";
+import { Chronicle } from "./chronicle.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Screen } from "./screen.ts";
-import type { Tone, View, WorkerLine } from "./view.ts";
+import type { Switchboard } from "./switchboard.ts";
+import type { View } from "./view.ts";
+import type { WorkerLine } from "./view-places.ts";
 import type { WorkerProcess } from "./worker-process.ts";
 
 const LOOK_EVERY_MS = 80;
 
-export interface Show {
-  /** What happens now; a function is asked again for each picture. */
-  say(headline: string | (() => string), tone?: Tone): void;
-  /** What happens beside. */
-  mention(text: string): void;
-  /** From now on the picture shows these jobs. */
-  follow(board: Board): void;
-  /** Resolves once the condition holds; looked at after each answer of the broker. */
-  until(holds: () => boolean): Promise<void>;
-  /** A worker was killed on purpose. */
-  markKilled(worker: WorkerProcess): void;
-  /** Attempts that workers reported as failed. */
-  failures(): number;
-  elapsedMs(): number;
-  /** Draws until it rejects: with the signal's reason, or because a job has failed for good. */
-  run(signal: AbortSignal): Promise<never>;
-  view(): View;
+/** What there is to look at, once it runs. */
+export interface Sights {
+  board: Board;
+  brokers: Broker[];
+  switchboard: Switchboard;
 }
 
-export function openShow(screen: Screen, workers: WorkerProcess[]): Show {
-  const startedAtMs = performance.now();
-  const elapsedMs = () => performance.now() - startedAtMs;
-  const lines = new Map(workers.map((worker) => [worker.id, workerLine(worker)]));
-  const waiting: { holds: () => boolean; resolve: () => void }[] = [];
-  const mentions: string[] = [];
-  let headline: () => string = () => "";
-  let tone: Tone = "plain";
-  let board: Board | undefined;
-  let failures = 0;
-  for (const worker of workers) {
-    worker.onNews((news) => {
-      if (news.kind === "reported" && news.outcome === "FAILED") failures++;
-      follow(lines.get(worker.id), news.kind);
-    });
+export class Show {
+  readonly say: Chronicle["say"];
+  readonly mention: Chronicle["mention"];
+  readonly #screen: Screen;
+  readonly #workers: WorkerProcess[];
+  readonly #ledger: Ledger;
+  readonly #chronicle: Chronicle;
+  readonly #startedAtMs = performance.now();
+  #waiting: { holds: () => boolean; resolve: () => void }[] = [];
+  #sights: Sights | undefined;
+  /** Workers that were on a broker once. */
+  readonly #placed = new Set<string>();
+
+  constructor(screen: Screen, workers: WorkerProcess[], ledger: Ledger) {
+    this.#screen = screen;
+    this.#workers = workers;
+    this.#ledger = ledger;
+    this.#chronicle = new Chronicle(
+      () => this.elapsedMs(),
+      (text) => this.#line(text),
+    );
+    this.say = (headline, tone) => this.#chronicle.say(headline, tone);
+    this.mention = (text) => this.#chronicle.mention(text);
   }
-  const view = (): View => ({
-    elapsedMs: elapsedMs(),
-    headline: headline(),
-    tone,
-    jobs: board?.jobs().map((seen) => lineOf(seen, Date.now())) ?? [],
-    workers: [...lines.values()],
-    mentions: mentions.slice(-2),
-  });
-  const look = async () => {
-    for (const seen of (await board?.refresh()) ?? []) {
-      screen.line(elapsedMs(), stateLine(seen));
-      if (seen.status === "FAILED" || seen.status === "CANCELLED") throw new Error(ended(seen));
+
+  /** From now on the picture shows these. */
+  follow(sights: Sights): void {
+    this.#sights = sights;
+  }
+
+  /** Resolves once the condition holds; looked at after each answer of the brokers. */
+  until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push({ holds, resolve }));
+  }
+
+  elapsedMs(): number {
+    return performance.now() - this.#startedAtMs;
+  }
+
+  /** Draws until it rejects: with the signal's reason, or because a job has failed for good. */
+  async run(signal: AbortSignal): Promise<never> {
+    // A broker that does not answer must not hold up the end.
+    const stopped = aborted(signal);
+    for (;;) {
+      await Promise.race([this.#look(), stopped]);
+      this.draw();
+      await Promise.race([sleep(LOOK_EVERY_MS), stopped]);
     }
-    for (const wait of waiting.filter(({ holds }) => holds())) {
-      waiting.splice(waiting.indexOf(wait), 1);
-      wait.resolve();
-    }
-  };
-  return {
-    say: (text, newTone = "plain") => {
-      tone = newTone;
-      headline = typeof text === "string" ? () => text : text;
-      screen.line(elapsedMs(), `▸ ${headline()}`);
-    },
-    mention: (text) => {
-      mentions.push(text);
-      screen.line(elapsedMs(), `  ${text}`);
-    },
-    follow: (newBoard) => {
-      board = newBoard;
-    },
-    until: (holds) => new Promise((resolve) => waiting.push({ holds, resolve })),
-    markKilled: (worker) => {
-      const line = lines.get(worker.id);
-      if (line) line.state = "killed";
-    },
-    failures: () => failures,
-    elapsedMs,
-    run: async (signal) => {
-      // A broker that does not answer must not hold up the end.
-      const stopped = aborted(signal);
-      for (;;) {
-        await Promise.race([look(), stopped]);
-        screen.draw(view());
-        await Promise.race([sleep(LOOK_EVERY_MS), stopped]);
+  }
+
+  draw(): void {
+    this.#screen.draw(this.#view());
+  }
+
+  async #look(): Promise<void> {
+    if (this.#sights !== undefined) {
+      const { board, switchboard } = this.#sights;
+      const [changed, moved] = await Promise.all([board.refresh(), switchboard.refresh()]);
+      for (const id of moved) this.#tellPlace(id, switchboard);
+      for (const seen of changed) {
+        this.#line(stateLine(seen));
+        if (seen.status === "FAILED" || seen.status === "CANCELLED") throw new Error(ended(seen));
       }
-    },
-    view,
-  };
-}
+    }
+    const due = this.#waiting.filter(({ holds }) => holds());
+    this.#waiting = this.#waiting.filter((wait) => !due.includes(wait));
+    for (const { resolve } of due) resolve();
+  }
 
-function workerLine(worker: WorkerProcess): WorkerLine {
-  return { id: worker.id, speaks: worker.speaks, state: "starting" };
-}
+  #tellPlace(workerId: string, switchboard: Switchboard): void {
+    const broker = switchboard.brokerOf(workerId);
+    if (broker !== undefined) this.#placed.add(workerId);
+    this.#line(`  ${workerId} ${broker === undefined ? "is on no broker" : `streams to ${broker.name}`}`);
+  }
 
-function follow(line: WorkerLine | undefined, kind: string): void {
-  if (line === undefined) return;
-  if (kind === "began") line.state = "working";
-  if (kind === "ready" || kind === "reported") line.state = "waiting";
+  #line(text: string): void {
+    this.#screen.line(this.elapsedMs(), text);
+  }
+
+  #view(): View {
+    return {
+      elapsedMs: this.elapsedMs(),
+      headline: this.#chronicle.headline,
+      tone: this.#chronicle.tone,
+      jobs: this.#sights?.board.jobs().map((seen) => lineOf(seen, Date.now())) ?? [],
+      brokers: this.#sights?.brokers ?? [],
+      workers: this.#workers.map((worker) => this.#lineOf(worker)),
+      events: this.#chronicle.past(),
+    };
+  }
+
+  #lineOf({ id, by, state }: WorkerProcess): WorkerLine {
+    if (state === "killed") return { id, by, state, broker: undefined };
+    const isAtWork = this.#ledger.underWay(id).length > 0;
+    const broker = this.#sights?.switchboard.brokerOf(id)?.name;
+    return { id, by, broker, state: isAtWork ? "working" : this.#placed.has(id) ? "waiting" : state };
+  }
 }
 
 function stateLine(seen: Seen): string {

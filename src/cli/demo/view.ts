@@ -1,6 +1,7 @@
-/** What the live table shows, and how: a pure function from what is known to lines of text. */
+/** What the live picture shows, and how: a pure function from what is known to lines of text. */
 import type { Status } from "../../job/status.ts";
 import { type Paint, pad, type Style, seconds, shorten, widthOf } from "./text.ts";
+import { type BrokerLine, placeLines, type WorkerLine } from "./view-places.ts";
 
 export interface JobLine {
   sheet: string;
@@ -16,14 +17,15 @@ export interface JobLine {
   note: string;
 }
 
-export interface WorkerLine {
-  id: string;
-  speaks: "gRPC" | "REST";
-  state: "starting" | "waiting" | "working" | "killed";
-}
-
-/** Whether the headline is good news, bad news or neither. */
+/** Whether something is good news, bad news or neither. */
 export type Tone = "plain" | "good" | "bad";
+
+/** Something that happened. */
+export interface Event {
+  atMs: number;
+  text: string;
+  tone: Tone;
+}
 
 export interface View {
   elapsedMs: number;
@@ -31,9 +33,10 @@ export interface View {
   headline: string;
   tone: Tone;
   jobs: JobLine[];
+  brokers: BrokerLine[];
   workers: WorkerLine[];
-  /** What happened beside, the newest last. */
-  mentions: string[];
+  /** What happened so far, the newest last. */
+  events: Event[];
 }
 
 interface Column {
@@ -82,29 +85,46 @@ const NOTE: Column = {
 };
 const NOTE_MAX = 46;
 const JOB_MIN = 10;
+const EVENTS_MIN = 2;
+const EVENTS_MAX = 6;
 
-/** The whole picture as lines of at most `columns` columns, painted by `paint`. */
-export function renderView(view: View, columns: number, paint: Paint): string[] {
+/** The whole picture as lines of at most `columns` columns; more lines than `rows` only where the jobs alone are more. */
+export function renderView(view: View, columns: number, rows: number, paint: Paint): string[] {
   const shown = columnsFor(columns);
   const inner = shown.reduce((sum, column) => sum + column.width + 3, -1);
+  const places = placeLines(view.brokers, view.workers, columns, paint);
+  const around = 6 + places.length;
+  const sheets = view.jobs.filter((job, index) => job.sheet !== view.jobs[index - 1]?.sheet).length;
+  // The rules between the sheets are the first to go where the terminal is low.
+  const ruled = around + view.jobs.length + Math.max(0, sheets - 1) + EVENTS_MIN <= rows;
+  const table = jobsTable(view.jobs, shown, columns, ruled, paint);
+  const left = Math.max(0, rows - 2 - table.length - places.length);
+  return [
+    titleLine(view, Math.min(columns, inner + 2), paint),
+    paint(shorten(`▸ ${view.headline}`, columns), "bold", TONE[view.tone]),
+    ...table,
+    ...places,
+    ...eventLines(view.events, Math.min(left, EVENTS_MAX), columns, paint),
+  ];
+}
+
+function jobsTable(jobs: JobLine[], shown: Column[], columns: number, ruled: boolean, paint: Paint): string[] {
   const rule = (left: string, middle: string, right: string) =>
     paint(shorten(left + shown.map((column) => "─".repeat(column.width + 2)).join(middle) + right, columns), "dim");
   const bar = paint("│", "dim");
   const row = (cell: (column: Column) => string) => bar + shown.map((column) => ` ${cell(column)} `).join(bar) + bar;
   return [
-    titleLine(view, Math.min(columns, inner + 2), paint),
-    paint(shorten(`▸ ${view.headline}`, columns), "bold", TONE[view.tone]),
     rule("┌", "┬", "┐"),
     row((column) => paint(pad(column.title, column.width, column.align), "dim")),
-    ...view.jobs.flatMap((job, index) => [
-      ...(job.sheet === view.jobs[index - 1]?.sheet ? [] : [rule("├", "┼", "┤")]),
-      row((column) =>
-        paint(pad(cellText(column, job, view.jobs[index - 1]), column.width, column.align), ...column.styles(job)),
-      ),
-    ]),
+    ...jobs.flatMap((job, index) => {
+      const above = jobs[index - 1];
+      const line = row((column) =>
+        paint(pad(cellText(column, job, above), column.width, column.align), ...column.styles(job)),
+      );
+      const isFirst = job.sheet !== above?.sheet;
+      return isFirst && (ruled || index === 0) ? [rule("├", "┼", "┤"), line] : [line];
+    }),
     rule("└", "┴", "┘"),
-    workersLine(view.workers, columns, paint),
-    ...view.mentions.map((text) => paint(shorten(`· ${text}`, columns), "dim")),
   ];
 }
 
@@ -139,16 +159,9 @@ function titleLine(view: View, width: number, paint: Paint): string {
   return paint(left, "bold") + " ".repeat(Math.max(1, width - widthOf(left) - widthOf(right))) + paint(right, "dim");
 }
 
-const WORKER: Record<WorkerLine["state"], { mark: string; style: Style }> = {
-  starting: { mark: "…", style: "dim" },
-  waiting: { mark: "○", style: "blue" },
-  working: { mark: "●", style: "yellow" },
-  killed: { mark: "✗", style: "red" },
-};
-
-function workersLine(workers: WorkerLine[], columns: number, paint: Paint): string {
-  const texts = workers.map(({ id, speaks, state }) => `${WORKER[state].mark} ${id} (${speaks}) ${state}`);
-  // Painted whole or not at all, so that a narrow terminal cuts text and not codes.
-  if (widthOf(texts.join("   ")) > columns) return shorten(texts.join("   "), columns);
-  return workers.map(({ state }, index) => paint(texts[index] ?? "", WORKER[state].style)).join("   ");
+function eventLines(events: Event[], count: number, columns: number, paint: Paint): string[] {
+  return events.slice(events.length - Math.min(count, events.length)).map(({ atMs, text, tone }) => {
+    const line = shorten(`${seconds(atMs).padStart(7)}  ${text}`, columns);
+    return paint(line, ...(tone === "plain" ? (["dim"] as const) : ([TONE[tone]] as const)));
+  });
 }

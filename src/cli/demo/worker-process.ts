@@ -3,14 +3,14 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type News, type Order, runWorker } from "./ipc.ts";
+import type { Ledger } from "./ledger.ts";
 
 export interface WorkerProcess {
   id: string;
-  /** Which of the broker's doors it uses. */
-  speaks: Speech;
+  by: Way;
+  readonly state: "starting" | "ready" | "killed";
   /** Sends an order; a worker that has ended hears nothing. */
   tell(order: Order): void;
-  onNews(listen: (news: News) => void): void;
   /** Resolves when the worker is ready for `go`. */
   ready: Promise<void>;
   /** Rejects when the worker ends by itself; never settles once it was killed. */
@@ -19,42 +19,51 @@ export interface WorkerProcess {
   kill(): Promise<void>;
 }
 
-/** What a worker speaks, and what it does in its process. */
+/** How a worker gets its jobs, and what it does in its process. */
 const PROGRAMS = {
-  gRPC: async () => (await import("./ocr-worker.ts")).workOverGrpc,
+  stream: async () => (await import("./stream-worker.ts")).workOverStream,
   REST: async () => (await import("./legacy-worker.ts")).workOverRest,
 };
 
-export type Speech = keyof typeof PROGRAMS;
+export type Way = keyof typeof PROGRAMS;
 
-/** Starts this very file as a process; it waits for its cast. */
-export function startWorker(id: string, speaks: Speech): WorkerProcess {
-  const child = fork(fileURLToPath(import.meta.url), [speaks], {
+/** Starts this very file as a process; it waits for its cast. What it does is written into the ledger. */
+export function startWorker(id: string, by: Way, ledger: Ledger): WorkerProcess {
+  const child = fork(fileURLToPath(import.meta.url), [by], {
     execArgv: [],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     detached: process.platform !== "win32",
   });
-  const listeners: ((news: News) => void)[] = [];
+  const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
+  let state: WorkerProcess["state"] = "starting";
+  let trouble = "";
   child.on("message", (news: News) => {
-    for (const listen of listeners) listen(news);
+    if (news.kind === "began") ledger.began(id, news.jobId, news.atMs);
+    else if (news.kind === "ended") ledger.ended(id, news.jobId, news.outcome, news.atMs);
+    else if (news.kind === "trouble") trouble = news.message;
+    else {
+      state = "ready";
+      onReady();
+    }
   });
-  let killed = false;
-  const ready = new Promise<void>((resolve) => listeners.push((news) => news.kind === "ready" && resolve()));
-  const ended = whyItEnded(child).then((why) =>
-    killed ? new Promise<never>(() => undefined) : Promise.reject(new Error(`worker ${id} ${why}`)),
-  );
+  const ended = howItEnded(child).then((how) => {
+    if (state === "killed") return new Promise<never>(() => undefined);
+    throw new Error(`worker ${id} ended by itself (${how.code}): ${trouble || how.errors || "it said nothing"}`);
+  });
   // Whoever watches hears it all the same; nobody has to.
   ended.catch(() => undefined);
   return {
     id,
-    speaks,
+    by,
+    get state() {
+      return state;
+    },
     tell: (order) => void (child.connected && child.send(order)),
-    onNews: (listen) => void listeners.push(listen),
     ready,
     ended,
     kill: async () => {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-      killed = true;
+      state = "killed";
       const gone = once(child, "exit");
       child.kill("SIGKILL");
       await gone;
@@ -62,21 +71,16 @@ export function startWorker(id: string, speaks: Speech): WorkerProcess {
   };
 }
 
-async function whyItEnded(child: ChildProcess): Promise<string> {
-  let trouble = "";
+async function howItEnded(child: ChildProcess): Promise<{ code: string; errors: string }> {
   let errors = "";
-  child.on("message", (news: News) => {
-    if (news.kind === "trouble") trouble = news.message;
-  });
   child.stderr?.on("data", (chunk: Buffer) => {
     errors = `${errors}${chunk}`.slice(-2000);
   });
-  return await new Promise((resolve) => {
-    child.once("error", (error) => resolve(`could not be started: ${error.message}`));
-    child.once("close", (code, signal) => {
-      resolve(`ended by itself (${signal ?? `exit code ${code}`}): ${trouble || errors.trim() || "it said nothing"}`);
-    });
+  const code = await new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
+  return { code, errors: errors.trim() };
 }
 
-if (import.meta.main) await runWorker(await PROGRAMS[process.argv[2] as Speech]());
+if (import.meta.main) await runWorker(await PROGRAMS[process.argv[2] as Way]());
