@@ -51,7 +51,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@connectrpc/connect": ["rpc", "client", "cli"],
   "@connectrpc/connect-node": ["rpc", "client", "cli"],
   "@bufbuild/protobuf": ["rpc", "client", "cli", "gen"],
-  "@grpc/grpc-js": ["client", "cli"],
+  "@grpc/grpc-js": ["client"],
   "tesseract.js": ["cli"],
   pino: ["cli", "broker", "testing"],
 };
