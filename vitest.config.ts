@@ -2,7 +2,12 @@ import { defineConfig } from "vitest/config";
 import { SlowFirst } from "./test/support/slow-first.ts";
 
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
-const SHARING = ["test/{dispatch,job,loops,rest,rpc}/**/*.test.ts", "test/store/!(embedded*).test.ts"];
+const SHARING = [
+  "test/{dispatch,job,loops,rest,rpc}/**/*.test.ts",
+  "test/store/!(embedded*).test.ts",
+  "test/stories/work-!(database).test.ts",
+  "test/client/!(worker-process|keep-alive|with-broker|rolling-restart).test.ts",
+];
 
 const limits = {
   // Processes, since tests send signals and start brokers; as many as the smallest machine that we know of has cores.
