@@ -12,9 +12,6 @@ export interface LeaseNews {
   cancelled(token: string | null, instanceId: string | null): void;
 }
 
-/** For a broker without streams. */
-export const NO_NEWS: LeaseNews = { settled: () => undefined, lost: () => undefined, cancelled: () => undefined };
-
 export function createLeaseNews(sessions: Sessions, courier: Pick<Courier, "touched">): LeaseNews {
   const tell = (isHere: boolean, instanceId: string | null) => {
     if (!isHere && instanceId !== null && sessions.get(instanceId) === undefined) courier.touched(instanceId);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { createLeaseNews, NO_NEWS } from "../../src/dispatch/lease-news.ts";
+import { createLeaseNews } from "../../src/dispatch/lease-news.ts";
 import type { Sessions } from "../../src/dispatch/sessions.ts";
 import type { LeaseRef } from "../../src/store/rows.ts";
+import { NO_NEWS } from "../support/no-news.ts";
 
 /** Instance "here" has a stream on this broker, and token "t" is on it. */
 function given() {

@@ -1,11 +1,11 @@
 /** The real moves on a test's database. */
 import { pino } from "pino";
 import { createMoves } from "../../src/dispatch/create-moves.ts";
-import { NO_NEWS } from "../../src/dispatch/lease-news.ts";
 import type { Moves } from "../../src/dispatch/moves.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Database } from "../../src/store/db.ts";
+import { NO_NEWS } from "../support/no-news.ts";
 
 export function realMoves(db: Database): Moves {
   return createMoves({

@@ -3,11 +3,11 @@ import { randomUUID } from "node:crypto";
 import pino from "pino";
 import { type Bell, createBell } from "../../src/dispatch/bell.ts";
 import { type BrokerMoves, createMoves, type MovesOptions } from "../../src/dispatch/create-moves.ts";
-import { NO_NEWS } from "../../src/dispatch/lease-news.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Database } from "../../src/store/db.ts";
 import { due } from "../../src/store/due.ts";
+import { NO_NEWS } from "./no-news.ts";
 
 export interface TestBroker {
   moves: BrokerMoves;
