@@ -7,26 +7,42 @@ import type { Known } from "./match.ts";
 
 interface Expected {
   count: number;
-  /** This object's own count of events when it was last said to have jobs. */
-  at: number;
+  /** What was learned lately, oldest first: a claim or look that began before it cannot speak of it. */
+  news: readonly News[];
 }
+
+interface News {
+  /** This object's own count of events. */
+  at: number;
+  count: number;
+}
+
+/** More than claims and looks can be under way at a time: the older ones count as one. */
+const MOST_NEWS = 4;
 
 export class DueTypes implements Known {
   readonly #expected = new Map<string, Expected>();
   /** Types that are not in the map: empty, or anything. */
   #othersEmpty = false;
   #now = 0;
+  #marked = 0;
   /** What a claim or look that began before it says is not the whole. */
   #forgotAt = 0;
   #lookedAt = 0;
 
   /** Before a claim or look begins; what arrives after it is not in its answer. */
   mark(): number {
-    return ++this.#now;
+    this.#marked = ++this.#now;
+    return this.#marked;
   }
 
   arrived(type: string, count: number): void {
-    this.#expected.set(type, { count: this.expected(type) + count, at: ++this.#now });
+    const news = [...(this.#expected.get(type)?.news ?? []), { at: ++this.#now, count }];
+    const [older, newer] = news.slice(-2) as [News, News?];
+    // Every mark lies before both of them.
+    if (newer !== undefined && older.at > this.#marked) news.splice(-2, 2, together(older, newer));
+    if (news.length > MOST_NEWS) news.splice(0, 2, together(news[0] as News, news[1] as News));
+    this.#expected.set(type, { count: this.expected(type) + count, news });
   }
 
   /**
@@ -35,15 +51,15 @@ export class DueTypes implements Known {
    */
   claimed(types: readonly string[], taken: ReadonlyMap<string, number>, isShort: boolean, mark: number): void {
     const any = types.length === 0;
+    const isOver = isShort && mark > this.#forgotAt;
     for (const type of any ? new Set([...this.#expected.keys(), ...taken.keys()]) : types) {
-      const known = this.#expected.get(type);
-      const isOver = isShort && (known?.at ?? 0) <= mark && mark > this.#forgotAt;
       // A look that answered meanwhile counted without what this claim took.
       const took = mark > this.#lookedAt ? (taken.get(type) ?? 0) : 0;
       const left = isOver ? 0 : this.expected(type) - took;
-      this.#set(type, { count: Math.max(0, left), at: known?.at ?? 0 });
+      // What it took may be what nobody had told of: what was told of since is still there.
+      this.#set(type, Math.max(left, this.#since(type, mark)), this.#expected.get(type)?.news ?? []);
     }
-    if (any && isShort && mark > this.#forgotAt) this.#closeList();
+    if (any && isOver) this.#closeList();
   }
 
   /** A look that began at the mark counted these due jobs, and no others. */
@@ -51,12 +67,11 @@ export class DueTypes implements Known {
     const isWhole = mark > this.#forgotAt;
     this.#lookedAt = ++this.#now;
     for (const type of isWhole ? new Set([...this.#expected.keys(), ...counts.keys()]) : counts.keys()) {
-      const known = this.#expected.get(type);
-      // Unknown stays unknown: one claim more, that comes back short.
-      const since = known !== undefined && known.at > mark ? known.count : 0;
-      const counted = counts.get(type) ?? 0;
+      const counted = (counts.get(type) ?? 0) + this.#since(type, mark);
+      // What was told of before all was forgotten is in no count any more: only more can be learned from an older look.
+      const count = isWhole ? counted : Math.max(counted, this.expected(type));
       // As of the answer: a claim that is under way may have an older snapshot than the look, and know nothing of it.
-      this.#set(type, { count: counted + since, at: counted > 0 ? ++this.#now : (known?.at ?? 0) });
+      this.#set(type, count, [{ at: this.#now, count }]);
     }
     if (isWhole) this.#closeList();
   }
@@ -83,14 +98,24 @@ export class DueTypes implements Known {
     return [...this.#expected].filter(([, { count }]) => count > 0).map(([type]) => type);
   }
 
-  #set(type: string, expected: Expected): void {
+  #since(type: string, mark: number): number {
+    const news = this.#expected.get(type)?.news ?? [];
+    return news.reduce((sum, { at, count }) => (at > mark ? sum + count : sum), 0);
+  }
+
+  #set(type: string, count: number, news: readonly News[]): void {
     // Types are free text: none is kept that says nothing.
-    if (expected.count === 0 && this.#othersEmpty) this.#expected.delete(type);
-    else this.#expected.set(type, expected);
+    if (count <= 0 && this.#othersEmpty) this.#expected.delete(type);
+    else this.#expected.set(type, { count: Math.max(0, count), news });
   }
 
   #closeList(): void {
     this.#othersEmpty = true;
     for (const [type, { count }] of this.#expected) if (count === 0) this.#expected.delete(type);
   }
+}
+
+/** As if all had come with the later one: who began between them counts too many, never too few. */
+function together(older: News, newer: News): News {
+  return { at: newer.at, count: older.count + newer.count };
 }
