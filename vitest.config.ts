@@ -1,6 +1,15 @@
 import { defineConfig } from "vitest/config";
 import { SlowFirst } from "./test/support/slow-first.ts";
 
+/** Files that run whole programs as their users do: clusters, packages, the demo, the examples. `npm run test:programs` */
+const PROGRAMS = [
+  "test/examples/**/*.test.ts",
+  "test/cli/{demo,launcher,package,serve}.test.ts",
+  "test/client/{rolling-restart,worker-process}.test.ts",
+  "test/scripts/contract.test.ts",
+  "test/store/embedded*.test.ts",
+];
+
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
 const SHARING = [
   "test/{dispatch,job,loops,rest,rpc}/**/*.test.ts",
@@ -12,7 +21,7 @@ const SHARING = [
 const limits = {
   // Processes, since tests send signals and start brokers; as many as the smallest machine that we know of has cores.
   pool: "forks" as const,
-  maxWorkers: 2,
+  maxWorkers: 3,
   testTimeout: 20_000,
   hookTimeout: 30_000,
 };
@@ -23,7 +32,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     sequence: { sequencer: SlowFirst },
     projects: [
-      { test: { ...limits, name: "own", include: ["test/**/*.test.ts"], exclude: SHARING } },
+      { test: { ...limits, name: "own", include: ["test/**/*.test.ts"], exclude: [...PROGRAMS, ...SHARING] } },
+      { test: { ...limits, name: "programs", include: PROGRAMS } },
       // One process for many files: loading the same modules for each of them took a third of the run.
       { test: { ...limits, name: "shared", include: SHARING, isolate: false } },
     ],

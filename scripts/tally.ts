@@ -1,13 +1,14 @@
-/** The last line of a CI run: node scripts/tally.ts TESTS.json EXIT_CODE GATE.json EXIT_CODE */
+/** The last line of a CI run: node scripts/tally.ts GATE.json EXIT_CODE {TESTS.json EXIT_CODE} */
 import { existsSync, readFileSync } from "node:fs";
 import { gateTally, testTally } from "./gate/tally.ts";
 
-const [testsPath = "", testsCode = "1", gatePath = "", gateCode = "1"] = process.argv.slice(2);
-const tests = testTally(read(testsPath), Number(testsCode));
-const gate = gateTally(read(gatePath), Number(gateCode));
+const [gatePath = "", gateCode = "1", ...runs] = process.argv.slice(2);
+const tallies = [gateTally(read(gatePath), Number(gateCode))];
+for (let at = 0; at < runs.length; at += 2) tallies.push(testTally(read(runs[at] ?? ""), Number(runs[at + 1] ?? "1")));
 
-const failed = tests.failed + gate.failed;
-console.log(`${tests.passed + gate.passed} passed, ${failed} failed`);
+const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
+const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
+console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
 function read(path: string): string | undefined {

@@ -28,8 +28,14 @@ export function gate(root: string, colors: boolean): Step[] {
     },
     {
       name: "tests",
-      holds: "everything else",
-      run: () => command("vitest", ["run", "--exclude", "test/tidy.test.ts"], { cwd: root, live: true }),
+      holds: "everything else that npm test runs",
+      run: () =>
+        command("vitest", ["run", "--project=!programs", "--exclude=test/tidy.test.ts"], { cwd: root, live: true }),
+    },
+    {
+      name: "programs",
+      holds: "whole programs as users run them: npm run test:programs",
+      run: () => command("vitest", ["run", "--project=programs"], { cwd: root, live: true }),
     },
   ];
 }

@@ -1,7 +1,8 @@
 /** The connections to Postgres. Every function of the store takes one of these pools first, so moves compose. */
-import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+
 import postgres from "postgres";
 import { addressOf } from "./address.ts";
+import { drizzle, type PostgresJsDatabase } from "./drizzle.ts";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;

@@ -1,6 +1,7 @@
 /** Read: one job, whole. */
-import { eq, sql } from "drizzle-orm";
+
 import type { Database } from "./db.ts";
+import { eq, sql } from "./drizzle.ts";
 import { JOB_COLUMNS, jobRow } from "./job-columns.ts";
 import type { JobDetail } from "./rows.ts";
 import { aiJob, aiResult } from "./schema.ts";

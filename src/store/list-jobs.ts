@@ -5,11 +5,11 @@
  * statistics: pending and running jobs by the small tables, one source's jobs by its index, all others backwards along
  * ai_job's primary key until the page is full. Only the last can run into the statement's timeout.
  */
-import { and, desc, eq, gte, inArray, lt, type SQL, sql } from "drizzle-orm";
-import { unionAll } from "drizzle-orm/pg-core";
+
 import { BrokerError } from "../errors.ts";
 import type { Status } from "../job/status.ts";
 import type { Database } from "./db.ts";
+import { and, desc, eq, gte, inArray, lt, type SQL, sql, unionAll } from "./drizzle.ts";
 import { JOB_COLUMNS, type JobSelection, jobRow } from "./job-columns.ts";
 import type { JobRow } from "./rows.ts";
 import { aiJob, aiLease, aiReady } from "./schema.ts";

@@ -1,9 +1,9 @@
 /** Which migrations there are on disk, and which of them a database has had. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { readMigrationFiles } from "drizzle-orm/migrator";
 import type { ISql } from "postgres";
 import type { Sql } from "./db.ts";
+import { readMigrationFiles } from "./drizzle.ts";
 
 /** The same distance in a checkout (src/store) and in the package (dist/store). */
 export const MIGRATIONS_FOLDER = fileURLToPath(new URL("../../drizzle", import.meta.url));

@@ -2,10 +2,10 @@
  * Brings a database to this version's schema: Drizzle's migrations in one transaction, then the online steps. It may be
  * killed at any point and run again, beside a Django that goes on working on the same tables.
  */
-import { drizzle } from "drizzle-orm/postgres-js";
-import { migrate as runMigrations } from "drizzle-orm/postgres-js/migrator";
+
 import { finishCutOver } from "./cut-over.ts";
 import { openPool, type Sql } from "./db.ts";
+import { drizzle, runMigrations } from "./drizzle.ts";
 import { MIGRATIONS_FOLDER, readLedger, writeBaseline } from "./migrate-ledger.ts";
 import { withMigrateLock } from "./migrate-lock.ts";
 import { missingRights } from "./migrate-preflight.ts";

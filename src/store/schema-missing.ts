@@ -1,7 +1,7 @@
 /** Whether a database still has what its ledger says it was given. */
-import { is } from "drizzle-orm";
-import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
+
 import type { Sql } from "./db.ts";
+import { getTableConfig, is, PgTable } from "./drizzle.ts";
 import * as schema from "./schema.ts";
 
 /** Tables and columns of schema.ts that are not there, by name. */

@@ -4,7 +4,6 @@
  * state, inserts the row of the next and updates ai_job, which carries no index on anything that a move changes, so
  * the update stays HOT. Why that halves the cost: docs/decisions/. A test holds this file and drizzle/ together.
  */
-import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -15,12 +14,13 @@ import {
   jsonb,
   pgTable,
   primaryKey,
+  sql,
   text,
   timestamp,
   unique,
   uniqueIndex,
   varchar,
-} from "drizzle-orm/pg-core";
+} from "./drizzle.ts";
 
 const time = (name: string) => timestamp(name, { withTimezone: true });
 const identity = () => bigint("id", { mode: "number" }).generatedByDefaultAsIdentity().primaryKey();

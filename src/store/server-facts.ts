@@ -1,6 +1,7 @@
 /** Read: what the database says of itself. */
-import { sql } from "drizzle-orm";
+
 import type { Database } from "./db.ts";
+import { sql } from "./drizzle.ts";
 
 export interface ServerFacts {
   /** The database's clock. */

@@ -1,7 +1,8 @@
 /** Read: how many jobs of each type there are, by what they wait for. */
-import { sql } from "drizzle-orm";
+
 import { BrokerError } from "../errors.ts";
 import type { Database } from "./db.ts";
+import { sql } from "./drizzle.ts";
 import { isTimeout } from "./statement-timeout.ts";
 
 export interface TypeStats {

@@ -1,6 +1,7 @@
 /** Types that are held back: pause, resume, and the list of them. */
-import { asc, eq, sql } from "drizzle-orm";
+
 import type { Database } from "./db.ts";
+import { asc, eq, sql } from "./drizzle.ts";
 import { aiTypePause } from "./schema.ts";
 
 export interface TypePause {

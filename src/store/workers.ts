@@ -1,6 +1,7 @@
 /** Who works: written a few seconds after each call of a worker, read by operators. */
-import { sql } from "drizzle-orm";
+
 import type { Database, Sql } from "./db.ts";
+import { sql } from "./drizzle.ts";
 import { LIVE_SESSION } from "./lookups.ts";
 
 /** What a broker saw of a worker since it last wrote. */

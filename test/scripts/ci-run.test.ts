@@ -15,25 +15,34 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+interface Outcome {
+  passed: number;
+  failed: number;
+  exit: number;
+}
+
 interface Played {
   ci?: number;
-  tests: { passed: number; failed: number; exit: number } | null;
+  tests: Outcome | null;
+  programs?: Outcome;
   gate: { ok: boolean }[] | null;
 }
 
 /** Runs .ci/run with an npm that only writes the reports it is told to. */
-function play({ ci = 0, tests, gate }: Played): { lastLine: string; exitCode: number | null; calls: string } {
-  const report = JSON.stringify({ numPassedTests: tests?.passed, numFailedTests: tests?.failed });
+function play({ ci = 0, tests, programs = { passed: 5, failed: 0, exit: 0 }, gate }: Played): {
+  lastLine: string;
+  exitCode: number | null;
+  calls: string;
+} {
   const gateExit = gate?.every((step) => step.ok) ? 0 : 1;
   const npm = `#!/usr/bin/env bash
 echo "npm $*"
-case "$1" in
-  ci) exit ${ci} ;;
-  test)
-    for arg in "$@"; do case "$arg" in --outputFile.json=*) out="\${arg#*=}" ;; esac; done
-    ${tests === null ? ":" : `echo '${report}' > "$out"`}
-    exit ${tests?.exit ?? 1} ;;
-  run)
+for arg in "$@"; do case "$arg" in --outputFile.json=*) out="\${arg#*=}" ;; esac; done
+case "$1 $2" in
+  ci*) exit ${ci} ;;
+  test*) ${ending(tests)} ;;
+  "run test:programs") ${ending(tests && programs)} ;;
+  "run check")
     ${gate === null ? ":" : `echo '${JSON.stringify(gate)}' > "\${@: -1}"`}
     exit ${gateExit} ;;
 esac
@@ -47,31 +56,47 @@ esac
   return { lastLine: run.stdout.trimEnd().split("\n").at(-1) ?? "", exitCode: run.status, calls: run.stdout };
 }
 
+/** Shell that writes vitest's report, where there is one, and exits. */
+function ending(outcome: Outcome | null): string {
+  const report = JSON.stringify({ numPassedTests: outcome?.passed, numFailedTests: outcome?.failed });
+  return outcome === null ? "exit 1" : `echo '${report}' > "$out"; exit ${outcome.exit}`;
+}
+
 const green = { passed: 40, failed: 0, exit: 0 };
 
 test("a good run ends with the counts of tests and steps, and exits 0", () => {
   const { lastLine, exitCode, calls } = play({ tests: green, gate: [{ ok: true }, { ok: true }] });
-  expect(lastLine).toBe("42 passed, 0 failed");
+  expect(lastLine).toBe("47 passed, 0 failed");
   expect(exitCode).toBe(0);
   expect(calls.match(/^npm test/gm)).toHaveLength(1);
-  expect(calls).toMatch(/npm run check -- --skip tidy,tests/);
+  expect(calls).toMatch(/npm run check -- --skip tidy,tests,programs/);
 });
 
 test("a failed test fails the run, and the gate runs all the same", () => {
   const { lastLine, exitCode } = play({ tests: { passed: 39, failed: 1, exit: 1 }, gate: [{ ok: true }] });
-  expect(lastLine).toBe("40 passed, 1 failed");
+  expect(lastLine).toBe("45 passed, 1 failed");
+  expect(exitCode).toBe(1);
+});
+
+test("a failed test of a whole program fails the run", () => {
+  const { lastLine, exitCode } = play({
+    tests: green,
+    programs: { passed: 4, failed: 1, exit: 1 },
+    gate: [{ ok: true }],
+  });
+  expect(lastLine).toBe("45 passed, 1 failed");
   expect(exitCode).toBe(1);
 });
 
 test("a failed step of the gate fails the run", () => {
   const { lastLine, exitCode } = play({ tests: green, gate: [{ ok: true }, { ok: false }] });
-  expect(lastLine).toBe("41 passed, 1 failed");
+  expect(lastLine).toBe("46 passed, 1 failed");
   expect(exitCode).toBe(1);
 });
 
 test("a run that leaves no reports is no green one", () => {
   const { lastLine, exitCode } = play({ tests: null, gate: null });
-  expect(lastLine).toBe("0 passed, 2 failed");
+  expect(lastLine).toBe("0 passed, 3 failed");
   expect(exitCode).toBe(1);
 });
 

@@ -136,11 +136,18 @@ test("killed after any line that it writes, it comes to the same end when it is 
 }, 120_000);
 
 test("two at once take turns: one works, the other finds nothing left to do", async () => {
-  const { url, lines, log } = await givenDjango(200);
-  const outcomes = await Promise.all([migrate(url, { log }), migrate(url, { log })]);
-  expect(outcomes.map((outcome) => outcome.done.length > 0).sort()).toEqual([false, true]);
-  expect(lines).toContain("another migrate is at work on this database; waiting for its end");
-});
+  const { url, sql, lines, log } = await givenDjango(200);
+  const release = await holding(sql, "SELECT FROM ai_job FOR UPDATE");
+  const first = migrate(url, { log });
+  await until("the first is at work", () => lines.some((line) => line.startsWith("try 1")));
+  const second = migrate(url, { log });
+  await until("the second waits for it", () => lines.includes(WAITING));
+  await release();
+  expect((await first).done).not.toEqual([]);
+  expect((await second).done).toEqual([]);
+}, 60_000);
+
+const WAITING = "another migrate is at work on this database; waiting for its end";
 
 test("one that may not wait for the other says so", async () => {
   const { url, sql, lines, log } = await givenDjango();

@@ -14,22 +14,37 @@ export async function freshDatabase(options: { empty?: boolean } = {}): Promise<
   const admin = inject("adminUrl");
   const name = `aibroker_test_${process.pid}_${randomBytes(4).toString("hex")}`;
   const template = options.empty ? "template0" : inject("template");
-  await onServer(admin, `CREATE DATABASE ${name} TEMPLATE ${template}`);
+  await onServer(admin, `CREATE DATABASE ${name} TEMPLATE ${template} ${inject("copying")}`);
   return {
     url: withDatabase(admin, name),
     drop: () => onServer(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
 }
 
-/** Empties all tables but the ledgers of migrations. */
+/**
+ * Empties all tables but the ledgers of migrations, and starts their ids at 1. By DELETE while they are small, in one
+ * statement: TRUNCATE makes new files for each table and index, 20 ms of kernel time against 1.
+ */
 export async function truncateAll(db: Database): Promise<void> {
-  const tables = await db.sql<{ name: string }[]>`
-    SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname = 'public'`;
-  const names = tables
-    .map(({ name }) => name)
-    .filter((name) => !name.includes("migrations") && !name.endsWith(".ai_step"));
-  if (names.length > 0) await db.sql.unsafe(`TRUNCATE ${names.join(", ")} RESTART IDENTITY CASCADE`);
+  await db.sql.unsafe(EMPTY_ALL);
 }
+
+const EMPTY_ALL = `DO $$
+DECLARE
+  tables regclass[] := ARRAY(
+    SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+      AND relname NOT LIKE '%migrations%' AND relname <> 'ai_step' AND pg_relation_size(oid) > 0);
+  name regclass;
+BEGIN
+  IF (SELECT max(pg_relation_size(t)) FROM unnest(tables) t) > 262144 THEN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(t::text, ', ') || ' CASCADE' FROM unnest(tables) t);
+  ELSE
+    FOREACH name IN ARRAY tables LOOP
+      EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+  END IF;
+  PERFORM setval(oid, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace;
+END $$`;
 
 interface FileFixtures {
   /** The URL of this file's own database, cloned from the migrated template. */

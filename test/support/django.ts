@@ -87,9 +87,15 @@ export const django = {
     const now = new Date().toISOString();
     const [known] = await sql`SELECT r.id FROM ai_result r JOIN ai_job j ON j.id = r.job_id WHERE j.job_id = ${jobId}`;
     if (known !== undefined) return;
-    await sql`INSERT INTO ai_result (created_at, updated_at, job_id, payload)
-      SELECT ${now}::timestamptz, ${now}::timestamptz, id, '{"text": "x"}'::jsonb FROM ai_job WHERE job_id = ${jobId}
-      RETURNING id`;
+    try {
+      await sql`INSERT INTO ai_result (created_at, updated_at, job_id, payload)
+        SELECT ${now}::timestamptz, ${now}::timestamptz, id, '{"text": "x"}'::jsonb FROM ai_job WHERE job_id = ${jobId}
+        RETURNING id`;
+    } catch (error) {
+      // Two workers of one job at once: the original answers the later one with a 500, and goes no further.
+      if ((error as { code?: string }).code === "23505") return;
+      throw error;
+    }
     await django.markDone(sql, jobId);
   },
 

@@ -13,6 +13,8 @@ declare module "vitest" {
     adminUrl: string;
     /** The migrated database there. */
     template: string;
+    /** How CREATE DATABASE copies the template: file by file from 15 on, which costs two thirds of logging each page. */
+    copying: string;
     /** A temporary folder that goes with the run. */
     runFolder: string;
   }
@@ -25,15 +27,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
     ? given(process.env["TEST_DATABASE_URL"])
     : await startServer(join(runFolder, "server"));
   const template = `aibroker_test_${process.pid}_template`;
+  let copying: string;
   try {
     await onServer(server.url, `CREATE DATABASE ${template} TEMPLATE template0 ENCODING 'UTF8'`);
     await migrate(withDatabase(server.url, template));
+    const [version] = await onServer(server.url, "SHOW server_version_num");
+    copying = Number(version?.["server_version_num"]) >= 150_000 ? "STRATEGY file_copy" : "";
   } catch (error) {
     await server.stop();
     throw error;
   }
   project.provide("adminUrl", server.url);
   project.provide("template", template);
+  project.provide("copying", copying);
   project.provide("runFolder", runFolder);
   return async () => {
     await onServer(server.url, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`).finally(() => server.stop());
@@ -58,7 +64,7 @@ async function startServer(dataDir: string): Promise<Server> {
   return { url: postgres.url, stop: () => postgres.stop() };
 }
 
-async function onServer(url: string, statement: string): Promise<void> {
+async function onServer(url: string, statement: string): Promise<Record<string, unknown>[]> {
   const sql = openPool({ url, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 }, 1);
-  await sql.unsafe(statement).finally(() => sql.end());
+  return await sql.unsafe(statement).finally(() => sql.end());
 }

@@ -3,13 +3,17 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that start clusters and processes, the longest first; a first run has no times of its own to go by. */
 const SLOW = [
-  "store/embedded.test.ts",
-  "cli/serve.test.ts",
+  "examples/stream-workers.test.ts",
   "store/embedded-folder.test.ts",
   "cli/demo.test.ts",
+  "client/worker-process.test.ts",
+  "stories/work-silence.test.ts",
   "store/migrate-online.test.ts",
-  "store/migrate-refused.test.ts",
+  "cli/serve.test.ts",
+  "stories/work-database.test.ts",
+  "stories/work-slow-reader.test.ts",
   "store/claim-explain.test.ts",
+  "store/migrate-refused.test.ts",
 ];
 
 /** So that no worker begins the longest file when the other one is done. The rest follow as Vitest has them. */
