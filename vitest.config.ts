@@ -6,6 +6,8 @@ const PROGRAMS = [
   "test/examples/**/*.test.ts",
   "test/cli/{demo,launcher,package,serve}.test.ts",
   "test/client/{rolling-restart,worker-process}.test.ts",
+  "test/loops/ec2-moto.test.ts",
+  "test/rpc/browser-page.test.ts",
   "test/scripts/contract.test.ts",
   "test/store/embedded*.test.ts",
 ];
@@ -35,7 +37,7 @@ export default defineConfig({
       { test: { ...limits, name: "own", include: ["test/**/*.test.ts"], exclude: [...PROGRAMS, ...SHARING] } },
       { test: { ...limits, name: "programs", include: PROGRAMS } },
       // One process for many files: loading the same modules for each of them took a third of the run.
-      { test: { ...limits, name: "shared", include: SHARING, isolate: false } },
+      { test: { ...limits, name: "shared", include: SHARING, exclude: PROGRAMS, isolate: false } },
     ],
   },
 });

@@ -2,19 +2,24 @@
  * A whole broker: pools, moves, the port, the loops. Wires everything and decides nothing; start and stop in order.
  */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { createBell } from "./dispatch/bell.ts";
 import { type BrokerMoves, createMoves } from "./dispatch/create-moves.ts";
+import { nudging } from "./dispatch/recorder.ts";
 import { createSeen } from "./dispatch/seen.ts";
 import { createStreams } from "./dispatch/streams.ts";
+import { traced } from "./dispatch/traced.ts";
 import { Waiters } from "./dispatch/waiters.ts";
+import { createWatches } from "./dispatch/watch.ts";
 import { brokerLoops } from "./loops/broker-loops.ts";
+import { createEc2 } from "./loops/ec2.ts";
 import { startLoop } from "./loops/loop.ts";
+import { createMetrics } from "./metrics/create-metrics.ts";
 import { createShim, SHIM_PATHS } from "./rest/shim.ts";
 import { createGate } from "./rpc/auth.ts";
-import { describeBug } from "./rpc/errors.ts";
+import { describeBug, REASONS } from "./rpc/errors.ts";
+import { createMetricsPage, METRICS_PATH } from "./rpc/metrics-page.ts";
 import { observeCalls } from "./rpc/observe-calls.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { startServer } from "./rpc/server.ts";
@@ -24,11 +29,15 @@ import { ping } from "./store/ping.ts";
 import { brokerSeen, forgetBroker } from "./store/sessions.ts";
 import { createTokens } from "./tokens.ts";
 import { packageVersion } from "./version.ts";
+import { createWebhooks } from "./webhooks/create-webhooks.ts";
+import type { EventHandler } from "./webhooks/handlers.ts";
 
 export interface BrokerOptions {
   config: Config;
   databaseUrl: string;
   log: Logger;
+  /** Told of events within this process. */
+  handlers?: readonly EventHandler[];
 }
 
 export interface RunningBroker {
@@ -40,29 +49,45 @@ export interface RunningBroker {
 }
 
 const BELL_GAP_MS = 50;
+/** How soon watchers hear of what other brokers did. */
+const EVENTS_POLL_MS = 250;
 /** Of SHUTDOWN_TIMEOUT_MS, for streams to end by themselves. */
 const STREAMS_SHARE = 0.8;
 /** Above what handlers check by themselves, since the transport's own answer to a large message reads as 'retry'. */
 const TRANSPORT_ROOM = 2;
 
 /** Starts a broker on a database whose schema is current. Rejects with a readable Error where the port is taken. */
-export async function startBroker({ config, databaseUrl, log: parent }: BrokerOptions): Promise<RunningBroker> {
+export async function startBroker({ config, log: parent, ...rest }: BrokerOptions): Promise<RunningBroker> {
   // Postgres' own errors quote rows and parameters, so payloads: only what is fit to be read gets into the log.
   // What is described already comes as a list; described again it would read 'not an Error was thrown'.
   const describe = (err: unknown) => (Array.isArray(err) ? err : describeBug(err));
   const log = parent.child({}, { serializers: { err: describe } });
-  const core = createCore({ config, databaseUrl, log });
+  const core = createCore({ config, log, ...rest });
   const { db, moves, seen, streams, waiters, identity } = core;
-  const routes = createRoutes({ moves, streams, db, limits: serviceLimits(config), identity, seen: seen.note });
+  const routes = createRoutes({
+    moves,
+    streams,
+    watches: core.watches,
+    db,
+    limits: serviceLimits(config),
+    identity,
+    startWorkers: core.ec2.start,
+    webhooks: core.webhooks,
+    seen: seen.note,
+  });
   const server = await listen(config, log, core, routes.register).catch(async (err) => {
     await closeCore(core);
     throw err;
   });
-  const onDatabase = watchDatabase(routes.setServing, log);
+  const onDatabase = watchDatabase((up) => {
+    routes.setServing(up);
+    core.metrics.databaseUp(up);
+  }, log);
   // Who is told the address may ask at once.
   onDatabase(
     await ping(db.reserved)
       .then(() => brokerSeen(db.reserved, identity.instanceId))
+      .then(core.webhooks.ready)
       .then(() => null)
       .catch((err: unknown) => err),
   );
@@ -72,8 +97,10 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
     seen,
     streams,
     brokerId: identity.instanceId,
-    streamsEveryMs: Math.min(1_000, config.workPingMs, config.workSilenceMs / 4, config.workAckTimeoutMs / 4),
-    reclaimEveryMs: config.reclaimEveryMs,
+    ...loopSettings(config, log),
+    lookAtTls: server.lookAtTls,
+    ec2Loops: core.ec2.loops,
+    webhookLoops: core.webhooks.loops,
     onDatabase,
     onDrift: (repaired) =>
       log.warn({ repaired }, "the queue tables had drifted from ai_job and were mended; run `ai-job-broker doctor`"),
@@ -89,6 +116,7 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
       const [clean] = await Promise.all([
         server.stop(config.shutdownTimeoutMs),
         streams.drain(config.shutdownTimeoutMs * STREAMS_SHARE),
+        core.webhooks.stop(config.shutdownTimeoutMs * STREAMS_SHARE),
       ]);
       if (!clean) log.warn("SHUTDOWN_TIMEOUT_MS passed with calls under way; they were cut off");
       await Promise.all(loops.map((stop) => stop()));
@@ -98,7 +126,7 @@ export async function startBroker({ config, databaseUrl, log: parent }: BrokerOp
 }
 
 /** All but the port and the loops. */
-function createCore({ config, databaseUrl, log }: BrokerOptions) {
+function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) {
   const db = openDatabase({
     url: databaseUrl,
     poolSize: config.databasePool,
@@ -117,6 +145,15 @@ function createCore({ config, databaseUrl, log }: BrokerOptions) {
     onRing: () => waiters.lookNow(),
     onError,
   });
+  const metrics = createMetrics({
+    db,
+    version: identity.version,
+    reasons: REASONS,
+    poolSizes: { main: config.databasePool, reserved: config.databaseReservedPool },
+    streams: () => streams.sessions,
+  });
+  const watches = createWatches({ sql: db.sql, pollMs: EVENTS_POLL_MS, onError });
+  const record = nudging(traced(metrics.record), watches.nudge);
   const streams = createStreams({
     db,
     brokerId: identity.instanceId,
@@ -124,17 +161,21 @@ function createCore({ config, databaseUrl, log }: BrokerOptions) {
     log,
     moves: (): BrokerMoves => moves,
     ...streamSettings(config),
+    record,
     onError,
   });
-  const moves = createMoves({ db, waiters, bell, news: streams.news, log, ...moveSettings(config) });
-  return { db, identity, waiters, bell, moves, streams, seen: createSeen(), onError };
+  const moves = createMoves({ db, waiters, bell, news: streams.news, log, record, ...moveSettings(config) });
+  const ec2 = createEc2({ db, log, brokerId: identity.instanceId, settings: config });
+  const webhooks = createWebhooks({ db, identity, settings: config, handlers, log, recorder: metrics.webhooks });
+  return { db, identity, waiters, bell, metrics, moves, streams, watches, ec2, webhooks, seen: createSeen(), onError };
 }
 
 type Core = ReturnType<typeof createCore>;
 
-async function closeCore({ db, identity, waiters, bell, streams, seen, onError }: Core): Promise<void> {
+async function closeCore({ db, identity, waiters, bell, streams, watches, seen, onError }: Core): Promise<void> {
   waiters.stop();
   await streams.stop();
+  await watches.stop();
   await bell.stop();
   await forgetBroker(db.sql, identity.instanceId).catch(onError);
   await seen.flush(db.sql).catch(onError);
@@ -144,27 +185,33 @@ async function closeCore({ db, identity, waiters, bell, streams, seen, onError }
 function listen(
   config: Config,
   log: Logger,
-  { moves, seen }: Core,
+  { metrics, moves, seen }: Core,
   routes: Parameters<typeof startServer>[0]["routes"],
 ) {
   const workerTokens = createTokens(config.workerTokens);
   const apiTokens = createTokens(config.apiTokens);
+  const gate = createGate({ workerTokens, apiTokens, openIntrospection: config.openIntrospection });
+  const { calls } = metrics;
+  const page = createMetricsPage({ scrape: metrics.scrape, gate, isOpen: config.metricsOpen, calls });
+  const shim = createShim({
+    moves,
+    workerTokens,
+    maxBodyBytes: config.shimMaxBodyBytes,
+    log,
+    seen: (workerId) => seen.note(workerId, null, true),
+    failed: calls.failed,
+  });
   return startServer({
     host: config.host,
     port: config.port,
-    tls: readTls(config),
+    tlsFiles: tlsFiles(config),
     routes,
-    rest: createShim({
-      moves,
-      workerTokens,
-      maxBodyBytes: config.shimMaxBodyBytes,
-      log,
-      seen: (workerId) => seen.note(workerId, null, true),
-    }),
-    restPaths: SHIM_PATHS,
+    rest: async (req, res) => (await page(req, res)) || (await shim(req, res)),
+    restPaths: [...SHIM_PATHS, METRICS_PATH],
     corsOrigins: config.corsOrigins,
-    gate: createGate({ workerTokens, apiTokens, openIntrospection: config.openIntrospection }),
-    interceptors: [observeCalls(log)],
+    gate,
+    interceptors: [observeCalls(log, calls)],
+    calls,
     maxMessageBytes: config.maxRequestBytes * TRANSPORT_ROOM,
     log,
   });
@@ -179,6 +226,7 @@ function moveSettings(config: Config) {
     cancelGraceMs: config.cancelGraceMs,
     maxAnswerBytes: config.maxAnswerBytes,
     maxPending: config.maxPending,
+    keptKinds: new Set(config.eventKinds),
   };
 }
 
@@ -193,6 +241,16 @@ function streamSettings(config: Config) {
     leaseMs: config.leaseTtlMs,
     maxAnswerBytes: config.maxAnswerBytes,
     pollMs: config.pollEveryMs,
+    keptKinds: new Set(config.eventKinds),
+  };
+}
+
+function loopSettings(config: Config, log: Logger) {
+  return {
+    streamsEveryMs: Math.min(1_000, config.workPingMs, config.workSilenceMs / 4, config.workAckTimeoutMs / 4),
+    reclaimEveryMs: config.reclaimEveryMs,
+    eventDays: config.eventRetentionDays,
+    retention: { days: config.retentionDays, mode: config.retentionMode, log },
   };
 }
 
@@ -209,6 +267,9 @@ function serviceLimits(config: Config) {
     pingMs: config.workPingMs,
     silenceMs: config.workSilenceMs,
     maxFramesPerSecond: config.workMaxFramesPerSecond,
+    maxWatches: config.watchMaxStreams,
+    watchHeartbeatMs: config.watchHeartbeatMs,
+    watchStallMs: config.watchStallMs,
   };
 }
 
@@ -218,13 +279,16 @@ function watchDatabase(setServing: (serving: boolean) => void, log: Logger): (er
   return (err) => {
     const now = err === null;
     setServing(now);
-    if (up !== now && !now) log.error({ err }, "the database does not answer; calls get UNAVAILABLE until it is back");
+    if (up !== now && !now)
+      log.error(
+        { reason: "DATABASE_DOWN", err },
+        "the database does not answer; calls get UNAVAILABLE until it is back",
+      );
     if (up === false && now) log.info("the database is back");
     up = now;
   };
 }
 
-function readTls(config: Config): { cert: string; key: string } | undefined {
-  if (config.tlsCertFile === undefined || config.tlsKeyFile === undefined) return undefined;
-  return { cert: readFileSync(config.tlsCertFile, "utf8"), key: readFileSync(config.tlsKeyFile, "utf8") };
+function tlsFiles({ tlsCertFile: cert, tlsKeyFile: key, tlsClientCaFile: clientCa }: Config) {
+  return cert === undefined || key === undefined ? undefined : { cert, key, clientCa };
 }

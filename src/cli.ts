@@ -4,6 +4,7 @@ import { addDemo } from "./cli/demo.ts";
 import { addDev } from "./cli/dev.ts";
 import { addDispatch } from "./cli/dispatch.ts";
 import { addDoctor } from "./cli/doctor.ts";
+import { addEc2 } from "./cli/ec2.ts";
 import { EXIT, EXIT_HELP } from "./cli/exit-codes.ts";
 import { explain } from "./cli/explain.ts";
 import { addHelp, commandOf } from "./cli/help.ts";
@@ -13,6 +14,8 @@ import { say } from "./cli/output.ts";
 import { addServe } from "./cli/serve.ts";
 import { addStats } from "./cli/stats.ts";
 import { addTypes } from "./cli/types.ts";
+import { addWatch } from "./cli/watch.ts";
+import { addWebhooks } from "./cli/webhooks.ts";
 import { addWorkers } from "./cli/workers.ts";
 import { packageVersion } from "./version.ts";
 
@@ -52,8 +55,8 @@ First minute:
   $ ai-job-broker dispatch ocr '{"image_path": "sheets/1.png"}'
   $ ai-job-broker jobs list
 
-dispatch, jobs, workers, stats and types call the broker at BROKER_URL with BROKER_TOKEN (one of its
-INTERNAL_API_TOKEN); unset, they use what \`dev\` left in DATA_DIR. The broker's settings: ai-job-broker serve --help
+dispatch, jobs, watch, workers, stats, types, ec2 and webhooks call the broker at BROKER_URL with BROKER_TOKEN (one of
+its INTERNAL_API_TOKEN); unset, they use what \`dev\` left in DATA_DIR. The broker's settings: ai-job-broker serve --help
 
 ${EXIT_HELP}`,
     );
@@ -66,9 +69,12 @@ ${EXIT_HELP}`,
   program.commandsGroup("Use it:");
   addDispatch(program, done);
   addJobs(program, done);
+  addWatch(program, done);
   addWorkers(program);
   addStats(program);
   addTypes(program);
+  addEc2(program, done);
+  addWebhooks(program, done);
   addHelp(program);
   return program;
 }

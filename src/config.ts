@@ -9,7 +9,15 @@ import { type Key, type Settings, settings } from "./config/settings.ts";
 export type Config = Readonly<Settings>;
 
 /** What the client commands need; a wrong setting of the broker does not stop them. */
-export type ClientConfig = Pick<Config, "brokerUrl" | "brokerToken" | "dataDir">;
+export type ClientConfig = Pick<Config, keyof typeof CLIENT>;
+
+const CLIENT = {
+  brokerUrl: true,
+  brokerToken: true,
+  brokerCertFile: true,
+  brokerKeyFile: true,
+  dataDir: true,
+} as const;
 
 export type Environment = Record<string, string | undefined>;
 
@@ -55,7 +63,7 @@ export function loadConfig(env: Environment = environment()): Config {
 /** Reads the settings of the client commands. Throws ConfigError, which names all faults at once. */
 export function loadClientConfig(env: Environment = environment()): ClientConfig {
   const given = givenIn(env);
-  const parsed = settings.pick({ brokerUrl: true, brokerToken: true, dataDir: true }).safeParse(given);
+  const parsed = settings.pick(CLIENT).safeParse(given);
   if (!parsed.success) throw explain(parsed.error, given);
   return Object.freeze(parsed.data);
 }

@@ -51,11 +51,14 @@ describe("defaults", () => {
       shimMaxBodyBytes: 8_388_608,
       strictTypes: false,
       maxPending: 0,
+      retentionDays: 0,
+      retentionMode: "delete",
       databasePool: 8,
       databaseReservedPool: 4,
       statementTimeoutMs: 5000,
       lockTimeoutMs: 1000,
       openIntrospection: true,
+      metricsOpen: false,
       corsOrigins: [],
       workMaxStreams: 10_000,
       workPingMs: 20_000,
@@ -193,6 +196,11 @@ describe("faults", () => {
         tlsCertFile: cert,
         tlsKeyFile: key,
       });
+      const withCa = { TLS_CLIENT_CA_FILE: cert, TLS_CERT_FILE: cert, TLS_KEY_FILE: key };
+      expect(loadConfig(withCa)).toMatchObject({ tlsClientCaFile: cert });
+      expect(faultsOf({ TLS_CLIENT_CA_FILE: cert })).toContain("set TLS_CERT_FILE and TLS_KEY_FILE");
+      expect(faultsOf({ ...withCa, TLS_CLIENT_CA_FILE: key })).toContain("TLS_CLIENT_CA_FILE holds no PEM certificate");
+      expect(faultsOf({ ...withCa, TLS_CLIENT_CA_FILE: join(folder, "none") })).toContain("TLS_CLIENT_CA_FILE");
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -2,7 +2,6 @@
  * Dispatches one OCR job and waits for its result.
  * Run: BROKER_TOKEN=<api token> npx node examples/producer-node/producer.ts [image]
  */
-import { setTimeout as sleep } from "node:timers/promises";
 // In a project of yours: from "ai-job-broker/client".
 import { createClient } from "../../src/client/index.ts";
 
@@ -13,22 +12,16 @@ await using client = createClient({
   token: env["BROKER_TOKEN"] ?? "",
 });
 
-// The key makes a second click on the same button harmless: it finds the first job.
-const { jobId } = await client.dispatch(
+// The key makes a second click on the same button harmless: it waits for the first job.
+const { jobId, status, attempts, result, error } = await client.dispatchAndWait(
   "ocr",
   { image_path: argv[2] ?? "examples/sheets/english.png" },
-  { sourceDomain: "submissions", sourceId: "42", idempotencyKey: `submission-42-${Date.now()}` },
+  {
+    sourceDomain: "submissions",
+    sourceId: "42",
+    idempotencyKey: `submission-42-${Date.now()}`,
+    timeoutMs: 60_000,
+  },
 );
-console.log(`dispatched ${jobId}`);
-
-for (;;) {
-  const job = await client.get(jobId);
-  if (job?.status === "DONE") {
-    console.log(`done by ${job.lockedBy}: ${JSON.stringify(job.result)}`);
-    break;
-  }
-  if (job?.status === "FAILED" || job?.status === "CANCELLED") {
-    throw new Error(`the job was not done: ${job.lastError ?? job.cancelReason}`);
-  }
-  await sleep(200);
-}
+if (status !== "DONE") throw new Error(`${jobId} is ${status} after ${attempts} attempts: ${error}`);
+console.log(`${jobId} is done: ${JSON.stringify(result)}`);

@@ -6,13 +6,15 @@ import { AdminService } from "../gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../gen/aibroker/v1/job_service_pb.ts";
 import { readDevFile } from "./dev-file.ts";
 import { explainCall } from "./explain.ts";
-import { openSession } from "./session.ts";
+import { clientCertificate, openSession } from "./session.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 
 export interface Connection {
   jobs: Client<typeof JobService>;
   admin: Client<typeof AdminService>;
+  /** Ends the connection, whose other side may be gone without a word; the next call makes another. */
+  hangUp(): void;
 }
 
 /** Where a broker is and what opens it. */
@@ -32,8 +34,9 @@ export async function findTarget(config: ClientConfig = loadClientConfig()): Pro
 
 /** Calls the broker and closes the connection. What goes wrong comes out as a CliError: where, why and what to do. */
 export async function withBroker<T>(use: (broker: Connection) => Promise<T>): Promise<T> {
-  const target = await findTarget();
-  const session = openSession(target.url);
+  const config = loadClientConfig();
+  const target = await findTarget(config);
+  const session = openSession(target.url, clientCertificate(config));
   const transport = createGrpcTransport({
     baseUrl: target.url,
     sessionManager: session,
@@ -41,7 +44,11 @@ export async function withBroker<T>(use: (broker: Connection) => Promise<T>): Pr
     defaultTimeoutMs: CALL_TIMEOUT_MS,
   });
   try {
-    return await use({ jobs: createClient(JobService, transport), admin: createClient(AdminService, transport) });
+    return await use({
+      jobs: createClient(JobService, transport),
+      admin: createClient(AdminService, transport),
+      hangUp: () => session.abort(),
+    });
   } catch (error) {
     throw explainCall(error, target);
   } finally {

@@ -112,7 +112,9 @@ function explainTransport(error: ConnectError, url: string): CliError {
     return new CliError(EXIT.unreachable, `the certificate of ${url} is not trusted: ${certificate}; ${help}`);
   }
   if (url.startsWith("https:") && /^(ECONNRESET|EPROTO|ERR_SSL_.*)$/.test(code ?? "")) {
-    const help = "is it a broker with TLS_CERT_FILE set? If not, write http:// in BROKER_URL";
+    const help =
+      "if it asks for a client's certificate, set BROKER_CERT_FILE and BROKER_KEY_FILE; " +
+      "if it is a broker without TLS_CERT_FILE, write http:// in BROKER_URL";
     return new CliError(EXIT.unreachable, `no TLS connection to ${url} (BROKER_URL); ${help}`);
   }
   if (code !== undefined || error.code === Code.Unavailable) {

@@ -1,9 +1,39 @@
 /** One HTTP/2 connection to a broker, made when it is needed and made again once it was lost. */
-import { type ClientHttp2Session, connect } from "node:http2";
+import { readFileSync } from "node:fs";
+import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from "node:http2";
+import { createSecureContext } from "node:tls";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
+import type { ClientConfig } from "../config.ts";
+import { CliError } from "./cli-error.ts";
+import { EXIT } from "./exit-codes.ts";
 
 type Http2Session = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
+
+type ConnectOptions = Pick<SecureClientSessionOptions, "rejectUnauthorized" | "cert" | "key">;
+
+/** What BROKER_CERT_FILE and BROKER_KEY_FILE hold, for a broker that asks for a client's certificate. */
+export function clientCertificate(config: Pick<ClientConfig, "brokerCertFile" | "brokerKeyFile">): ConnectOptions {
+  const { brokerCertFile, brokerKeyFile } = config;
+  if (brokerCertFile === undefined && brokerKeyFile === undefined) return {};
+  if (brokerCertFile === undefined || brokerKeyFile === undefined) {
+    throw new CliError(EXIT.usage, "BROKER_CERT_FILE and BROKER_KEY_FILE go together: set both, or none");
+  }
+  const pair = { cert: readFileSync(brokerCertFile), key: readFileSync(brokerKeyFile) };
+  if (isPair(pair)) return pair;
+  const words =
+    "BROKER_CERT_FILE and BROKER_KEY_FILE are no pair: give a PEM certificate and its key without a password";
+  throw new CliError(EXIT.usage, words);
+}
+
+function isPair(pair: { cert: Buffer; key: Buffer }): boolean {
+  try {
+    createSecureContext(pair);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export interface Session extends Http2Session {
   /** Ends the connection; calls under way fail. */
@@ -19,7 +49,7 @@ interface Opened {
  * A connection for createGrpcTransport. Connect's own manager takes its ear off a session that has failed, and where
  * no HTTP/2 server answers a session fails twice: the second error would end the process with a stack.
  */
-export function openSession(url: string, options: { rejectUnauthorized?: boolean } = {}): Session {
+export function openSession(url: string, options: ConnectOptions = {}): Session {
   const authority = new URL(url).origin;
   let current: Opened | undefined;
 

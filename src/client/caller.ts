@@ -1,11 +1,18 @@
-/** Unary calls to whichever broker answers. */
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+/** Calls to whichever broker answers. */
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import { createAddresses } from "./addresses.ts";
 import { backoffMs } from "./backoff.ts";
 import { asBrokerError, BrokerError, isTransient } from "./broker-error.ts";
 import type { Link, LinkCall, LinkOptions } from "./link.ts";
 import { openLink } from "./open-link.ts";
 import { pause } from "./pause.ts";
+import { type Silence, unlessSilent } from "./silence.ts";
 
 /** Where the brokers are, and how to be let in. */
 export interface CallerOptions extends Omit<LinkOptions, "url"> {
@@ -21,6 +28,7 @@ export class Caller {
   readonly #addresses;
   #line: Line | undefined;
   readonly #lines = new Set<Line>();
+  readonly #onClose = new Set<() => void>();
   #closed = false;
 
   constructor(options: CallerOptions) {
@@ -40,20 +48,34 @@ export class Caller {
     request: MessageInitShape<I>,
     call: LinkCall,
   ): Promise<MessageShape<O>> {
-    if (this.#closed) throw new BrokerError("CANCELLED", "the client was closed");
-    this.#line ??= this.#connect();
-    const line = this.#line;
-    line.pending += 1;
+    const line = this.#use();
     try {
       const link = await line.link;
       return await link.call(method, request, call);
     } catch (thrown) {
-      const error = asBrokerError(thrown);
-      if (isTransient(error) && !call.signal?.aborted) this.#leave(line);
-      throw error;
+      throw this.#failed(line, thrown, call.signal);
     } finally {
-      line.pending -= 1;
-      if (line !== this.#line && line.pending === 0) this.#hangUp(line);
+      this.#done(line);
+    }
+  }
+
+  /**
+   * One try at a stream of the broker's, which must not fall silent; its messages are read as they are asked for. Errors
+   * are as those of `once`.
+   */
+  async *stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    silence: Silence,
+  ): AsyncGenerator<MessageShape<O>> {
+    const line = this.#use();
+    try {
+      const link = await line.link;
+      yield* unlessSilent((signal) => link.stream(method, request, signal), silence);
+    } catch (thrown) {
+      throw this.#failed(line, thrown, silence.signal);
+    } finally {
+      this.#done(line);
     }
   }
 
@@ -82,10 +104,39 @@ export class Caller {
     }
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Calls back when it is closed, unless the function that is answered was called before. */
+  onClose(told: () => void): () => void {
+    this.#onClose.add(told);
+    return () => this.#onClose.delete(told);
+  }
+
   /** Calls under way are cut off. */
   close(): void {
     this.#closed = true;
+    for (const told of this.#onClose) told();
     for (const line of this.#lines) this.#hangUp(line);
+  }
+
+  #use(): Line {
+    if (this.#closed) throw closedError();
+    this.#line ??= this.#connect();
+    this.#line.pending += 1;
+    return this.#line;
+  }
+
+  #failed(line: Line, thrown: unknown, signal: AbortSignal | undefined): BrokerError {
+    const error = asBrokerError(thrown);
+    if (isTransient(error) && !signal?.aborted) this.#leave(line);
+    return error;
+  }
+
+  #done(line: Line): void {
+    line.pending -= 1;
+    if (line !== this.#line && line.pending === 0) this.#hangUp(line);
   }
 
   #connect(): Line {
@@ -108,6 +159,11 @@ export class Caller {
     this.#line = undefined;
     this.#addresses.next();
   }
+}
+
+/** What calls of a closed client end with. */
+export function closedError(): BrokerError {
+  return new BrokerError("CANCELLED", "the client was closed");
 }
 
 interface Line {

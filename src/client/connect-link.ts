@@ -1,5 +1,5 @@
 /** A link over @connectrpc/connect-node: gRPC on node's own HTTP/2. */
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { WorkerService, type WorkRequest, type WorkRequestSchema } from "../gen/aibroker/v1/worker_service_pb.ts";
@@ -18,10 +18,11 @@ const PINGS = { pingIntervalMs: KEEP_ALIVE.everyMs, pingTimeoutMs: KEEP_ALIVE.ti
 const SESSION_MEMORY_MB = 256;
 
 /** Connects with the first call. */
-export function connectLink({ url, token, ca }: LinkOptions): Link {
+export function connectLink({ url, token, ca, cert, key }: LinkOptions): Link {
   const connection = new Http2SessionManager(url, PINGS, {
     maxSessionMemory: SESSION_MEMORY_MB,
     ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
   });
   const transport = createGrpcTransport({ baseUrl: url, sessionManager: connection, readMaxBytes: MAX_RECEIVED_BYTES });
   const headers = { "x-worker-token": token };
@@ -34,9 +35,29 @@ export function connectLink({ url, token, ca }: LinkOptions): Link {
         throw asBrokerError(error);
       }
     },
+    stream: (method, request, signal) => readStream(transport, headers, method, request, signal),
     openWork: (listener) => openWork(transport, headers, listener),
     close: () => connection.abort(),
   };
+}
+
+async function* readStream<I extends DescMessage, O extends DescMessage>(
+  transport: Transport,
+  headers: Record<string, string>,
+  method: DescMethodServerStreaming<I, O>,
+  request: MessageInitShape<I>,
+  signal: AbortSignal,
+): AsyncGenerator<MessageShape<O>> {
+  try {
+    const { message: messages } = await transport.stream(method, signal, undefined, headers, only(request));
+    yield* messages;
+  } catch (error) {
+    throw asBrokerError(error);
+  }
+}
+
+async function* only<T>(message: T): AsyncGenerator<T> {
+  yield message;
 }
 
 function openWork(transport: Transport, headers: Record<string, string>, listener: WorkListener): WorkStream {

@@ -3,11 +3,17 @@ import { CancelStatus, JobService, RetryStatus } from "../gen/aibroker/v1/job_se
 import { BrokerError } from "./broker-error.ts";
 import { Caller } from "./caller.ts";
 import { newJobId } from "./job-id.ts";
-import type { AnyJobTypes, SentPayload, TypeName } from "./job-types.ts";
+import type { AnyJobTypes, ReadResult, SentPayload, TypeName } from "./job-types.ts";
 import { type JobState, type JobView, jobState, jobView } from "./job-view.ts";
 import type { TransportName } from "./link.ts";
 import { type DispatchOptions, type MadeJob, newJob } from "./new-job.ts";
+import { inProducerSpan } from "./producing.ts";
 import type { StandardSchema } from "./standard-schema.ts";
+import { Turnstile } from "./turnstile.ts";
+import { type JobOutcome, outcomeOf, waitForEnd } from "./wait-for-end.ts";
+import { Watch, type WatchOptions } from "./watch.ts";
+import type { JobFilter } from "./watch-frames.ts";
+import type { WatchUpdate } from "./watch-view.ts";
 
 export interface ClientOptions<M extends object = AnyJobTypes> {
   /** http://HOST:PORT or https://HOST:PORT of a broker, or of several of one database. */
@@ -20,6 +26,9 @@ export interface ClientOptions<M extends object = AnyJobTypes> {
   timeoutMs?: number;
   /** PEM certificates to trust instead of the system's, for https. */
   ca?: string;
+  /** PEM certificate chain and key, for a broker that asks for a client's certificate (TLS_CLIENT_CA_FILE). */
+  cert?: string;
+  key?: string;
   /** Default grpc-js. */
   transport?: TransportName;
 }
@@ -28,6 +37,13 @@ export interface CallOptions {
   /** Instead of the client's. */
   timeoutMs?: number;
   /** Aborted: the call rejects, and nothing is tried again. Its effect may still come about. */
+  signal?: AbortSignal;
+}
+
+export interface WaitOptions {
+  /** How long to wait for the job's end, its dispatch included; default: as long as it takes. */
+  timeoutMs?: number;
+  /** Aborted: the wait rejects. The job goes on. */
   signal?: AbortSignal;
 }
 
@@ -71,12 +87,15 @@ export function createClient<M extends object = AnyJobTypes>(options: ClientOpti
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** A connection takes 1,000 streams, and other calls want some. Waits beyond these look at their jobs now and then. */
+const MAX_WAIT_STREAMS = 200;
 
 /** Made by createClient. Its calls reject with a BrokerError, and with a SchemaError or TypeError for a bad payload. */
 export class Client<M extends object = AnyJobTypes> implements AsyncDisposable {
   readonly #caller: Caller;
   readonly #schemas: Readonly<Record<string, { readonly payload?: StandardSchema } | undefined>>;
   readonly #timeoutMs: number;
+  readonly #waits = new Turnstile(MAX_WAIT_STREAMS);
 
   constructor({
     url,
@@ -84,9 +103,11 @@ export class Client<M extends object = AnyJobTypes> implements AsyncDisposable {
     schemas = {},
     timeoutMs = DEFAULT_TIMEOUT_MS,
     ca,
+    cert,
+    key,
     transport = "grpc-js",
   }: ClientOptions<M>) {
-    this.#caller = new Caller({ url, token, ca, transport });
+    this.#caller = new Caller({ url, token, ca, cert, key, transport });
     this.#schemas = schemas;
     this.#timeoutMs = timeoutMs;
   }
@@ -113,6 +134,41 @@ export class Client<M extends object = AnyJobTypes> implements AsyncDisposable {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       return { ok: false, type, jobId: options.id ?? freshId, error };
     }
+  }
+
+  /**
+   * Dispatches a job and resolves when it has ended: DONE, FAILED or CANCELLED, none of which rejects. A lost answer is
+   * made good, and so is a broker that goes away meanwhile. Rejects as dispatch does, and once the job is stored with a
+   * WaitError, which knows its jobId; the job then goes on.
+   */
+  async dispatchAndWait<T extends TypeName<M>>(
+    type: T,
+    payload: SentPayload<M, T>,
+    options: DispatchOptions & WaitOptions = {},
+  ): Promise<JobOutcome<ReadResult<M, T>>> {
+    const { timeoutMs, signal, ...more } = options;
+    const beganAt = performance.now();
+    const call = { ...(signal && { signal }), timeoutMs: Math.min(timeoutMs ?? this.#timeoutMs, this.#timeoutMs) };
+    const { jobId } = await this.#dispatch(type, payload, { ...more, ...call }, newJobId());
+    const job = await waitForEnd({
+      jobId,
+      timeoutMs,
+      beganAt,
+      signal,
+      watch: (leave) => this.#watchInTurn(jobId, leave),
+      get: (leave) => this.get(jobId, { signal: leave }),
+      onClose: (told) => this.#caller.onClose(told),
+    });
+    return outcomeOf(job);
+  }
+
+  /**
+   * The jobs that fit as they are now, then each change as it comes: once, those of one job in order, for as long as the
+   * loop goes on. Breaks of the connection are mended behind the scenes, on whatever broker. Throws a BrokerError that
+   * trying again would not mend.
+   */
+  watch(filter: JobFilter, options: WatchOptions = {}): Watch {
+    return new Watch(this.#caller, filter, options);
   }
 
   /** 1..1000 jobs, all of them or none. Answers in their order; an error names the item, for example jobs[3].type. */
@@ -157,6 +213,16 @@ export class Client<M extends object = AnyJobTypes> implements AsyncDisposable {
     this.close();
   }
 
+  async *#watchInTurn(jobId: string, signal: AbortSignal): AsyncGenerator<WatchUpdate> {
+    const leave = await this.#waits.enter(signal);
+    if (leave === undefined) return;
+    try {
+      yield* this.watch({ jobIds: [jobId] }, { signal });
+    } finally {
+      leave();
+    }
+  }
+
   async #dispatch(type: string, payload: unknown, options: DispatchOptions & CallOptions, freshId: string) {
     const { timeoutMs, signal, ...more } = options;
     const made = await this.#make(type, payload, more, freshId);
@@ -168,8 +234,10 @@ export class Client<M extends object = AnyJobTypes> implements AsyncDisposable {
   }
 
   async #send(made: MadeJob[], options: CallOptions): Promise<Dispatched[]> {
-    const request = { jobs: made.map(({ job }) => job) };
-    const { results } = await this.#caller.call(JobService.method.dispatch, request, this.#call(options));
+    const jobs = made.map(({ job }) => job);
+    const { results } = await inProducerSpan(jobs, () =>
+      this.#caller.call(JobService.method.dispatch, { jobs }, this.#call(options)),
+    );
     return results.map(({ jobId, created }, index) => {
       // Found under an id that nobody else can have: the first try stored it, and its answer was lost.
       const ours = made[index]?.fresh === true && made[index].job.id === jobId;

@@ -67,11 +67,12 @@ class RunnableWorker implements Worker {
   #hasRun = false;
 
   constructor(options: ReadyOptions) {
-    const { workerId, instanceId, logger, types, concurrency, url, token, ca, transport, maxBlockMs } = options;
+    const { workerId, instanceId, logger, types, concurrency, url, token, ca, cert, key, transport, maxBlockMs } =
+      options;
     this.workerId = workerId;
     this.instanceId = instanceId;
     this.#options = options;
-    const caller = { url, token, ca, transport };
+    const caller = { url, token, ca, cert, key, transport };
     this.#caller = new Caller(caller);
     const judged = (leaseToken: string, verdict: Verdict) => this.#crew.judge(leaseToken, verdict);
     this.#keepAlive = new KeepAlive({ caller, workerId, maxBlockMs, logger, judged });
@@ -116,7 +117,7 @@ class RunnableWorker implements Worker {
   }
 
   #connect(): Connector {
-    const { url, token, ca, transport, mode, workerId, instanceId, logger } = this.#options;
+    const { url, token, ca, cert, key, transport, mode, workerId, instanceId, logger } = this.#options;
     const host = createHost({
       workerId,
       instanceId,
@@ -135,7 +136,7 @@ class RunnableWorker implements Worker {
       url,
       mode,
       workerId,
-      open: (one) => openLink({ url: one, token, ca, transport }),
+      open: (one) => openLink({ url: one, token, ca, cert, key, transport }),
       host,
       crew: this.#crew,
       courier: this.#courier,

@@ -1,6 +1,7 @@
 /** The handlers at work: what each of them is told, and what comes of them. */
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { AIJob, ClaimedJob } from "../gen/aibroker/v1/job_pb.ts";
+import type { OpenSpan } from "../tracing/spans.ts";
 import { type Outcome, runAttempt } from "./attempt.ts";
 import { Shutdown } from "./failures.ts";
 import type { JobContext, TypeEntry, Verdict } from "./handler.ts";
@@ -10,6 +11,7 @@ import type { Lease, LeaseBook } from "./lease-book.ts";
 import { type Logger, withFacts } from "./logger.ts";
 import { type Releases, type Reports, reportParcel } from "./reports.ts";
 import { type Seat, Seats } from "./seats.ts";
+import { runInSpan, toldInSpan } from "./working.ts";
 
 export interface CrewOptions {
   types: ReadonlyMap<string, TypeEntry & { readonly concurrency: number }>;
@@ -124,12 +126,14 @@ export class Crew {
     if (seat.lease.isLost) return this.#leave(seat);
     const facts = jobFacts(job);
     const context = this.#context(job, attempt, seat.lease);
-    const outcome = await runAttempt(entry, facts, job.payloadJson, context, this.#maxResultBytes);
+    const { outcome, span } = await runInSpan(context, () =>
+      runAttempt(entry, facts, job.payloadJson, context, this.#maxResultBytes),
+    );
     // Given back meanwhile: what came of it is of no use.
-    if (this.seats.has(seat)) this.#finish(seat, outcome);
+    if (this.seats.has(seat)) this.#finish(seat, outcome, span);
   }
 
-  #finish(seat: Seat, outcome: Outcome): void {
+  #finish(seat: Seat, outcome: Outcome, span: OpenSpan | undefined): void {
     const { lease, type } = seat;
     const { logger, reports } = this.#options;
     const facts = { jobId: lease.jobId, type };
@@ -139,7 +143,7 @@ export class Crew {
       this.#release(lease, "the worker ends");
     } else {
       if (outcome.status === "FAILED") logger.warn({ ...facts, err: outcome.cause }, "the job failed");
-      reports.put(reportParcel(lease, outcome));
+      reports.put(reportParcel(lease, outcome, toldInSpan(span, facts)));
     }
     this.#leave(seat);
   }

@@ -4,6 +4,7 @@ import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import {
   create,
   type DescMessage,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   fromBinary,
   type MessageInitShape,
@@ -59,7 +60,8 @@ interface Channel {
 }
 
 /** Connects with the first call. */
-export function grpcJsLink({ url, token, ca }: LinkOptions): Link {
+export function grpcJsLink(options: LinkOptions): Link {
+  const { url, token } = options;
   const { hostname, port, protocol } = new URL(url);
   const secure = protocol === "https:";
   const metadata = new Metadata();
@@ -67,7 +69,7 @@ export function grpcJsLink({ url, token, ca }: LinkOptions): Link {
   const channel: Channel = {
     client: new Client(
       `${hostname}:${port || (secure ? 443 : 80)}`,
-      secure ? tlsTo(hostname, ca) : credentials.createInsecure(),
+      secure ? tlsTo(hostname, options) : credentials.createInsecure(),
       isIP(bare(hostname)) > 0 ? { ...CHANNEL, "grpc.ssl_target_name_override": "localhost" } : CHANNEL,
     ),
     metadata,
@@ -75,6 +77,7 @@ export function grpcJsLink({ url, token, ca }: LinkOptions): Link {
   };
   return {
     call: (method, request, options) => callUnary(channel, method, request, options),
+    stream: (method, request, signal) => readStream(channel, method, request, signal),
     openWork: (listener) => openWork(channel, listener),
     close: () => {
       for (const call of channel.calls) call.cancel();
@@ -84,13 +87,14 @@ export function grpcJsLink({ url, token, ca }: LinkOptions): Link {
 }
 
 /** grpc-js sends the host as TLS server name, which an IP address must not be, so there the name is a mere stand-in. */
-function tlsTo(hostname: string, ca: string | undefined): ChannelCredentials {
+function tlsTo(hostname: string, { ca, cert, key }: LinkOptions): ChannelCredentials {
   const host = bare(hostname);
   const verify =
     isIP(host) > 0
       ? { checkServerIdentity: (_: string, cert: PeerCertificate) => checkServerIdentity(host, cert) }
       : {};
-  return credentials.createSsl(ca === undefined ? undefined : Buffer.from(ca), null, null, verify);
+  const bytes = (pem: string | undefined) => (pem === undefined ? null : Buffer.from(pem));
+  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert), verify);
 }
 
 /** An IPv6 address without the brackets that it has in a URL. */
@@ -125,6 +129,36 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
     signal?.addEventListener("abort", cancel, { once: true });
     calls.add(call);
   });
+}
+
+async function* readStream<I extends DescMessage, O extends DescMessage>(
+  { client, metadata, calls }: Channel,
+  method: DescMethodServerStreaming<I, O>,
+  request: MessageInitShape<I>,
+  signal: AbortSignal,
+): AsyncGenerator<MessageShape<O>> {
+  if (signal.aborted) throw new BrokerError("CANCELLED", "the call was cancelled");
+  const call = client.makeServerStreamRequest(
+    `/${method.parent.typeName}/${method.name}`,
+    (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+    (bytes: Buffer) => fromBinary(method.output, bytes),
+    create(method.input, request),
+    metadata,
+  );
+  // What ends it is read below, and a cancel of our own by nobody.
+  call.on("error", () => undefined);
+  const cancel = () => call.cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  calls.add(call);
+  try {
+    for await (const message of call) yield message as MessageShape<O>;
+  } catch (error) {
+    throw fromServiceError(error as ServiceError);
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    calls.delete(call);
+    call.cancel();
+  }
 }
 
 function openWork({ client, metadata, calls }: Channel, listener: WorkListener): WorkStream {

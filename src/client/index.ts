@@ -19,6 +19,7 @@ export {
   type JobToDispatch,
   type RetryOutcome,
   type SafeOutcome,
+  type WaitOptions,
 } from "./create-client.ts";
 export { createWorker, type Worker } from "./create-worker.ts";
 export { Cancelled, Fatal, LeaseLost, RetryIn, SchemaError, Shutdown } from "./failures.ts";
@@ -29,4 +30,8 @@ export type { TransportName } from "./link.ts";
 export type { Logger } from "./logger.ts";
 export type { DispatchOptions } from "./new-job.ts";
 export type { StandardSchema } from "./standard-schema.ts";
+export { type JobOutcome, WaitError } from "./wait-for-end.ts";
+export { Watch, type WatchOptions } from "./watch.ts";
+export type { JobFilter } from "./watch-frames.ts";
+export type { ChangeKind, JobChange, WatchedJobView, WatchUpdate } from "./watch-view.ts";
 export type { WorkerOptions, WorkerSettings } from "./worker-options.ts";

@@ -85,6 +85,13 @@ export type SentPayload<M, T> = T extends keyof M ? (M[T] extends { payload: inf
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler that ends without a return is what this is about
 export type HandlerResult<M, T> = T extends keyof M ? (M[T] extends { result: infer R } ? R : never) : object | void;
 
+/** What a producer reads of a DONE job of type T. */
+export type ReadResult<M, T> = T extends keyof M
+  ? M[T] extends { result: infer R }
+    ? R
+    : never
+  : Record<string, unknown>;
+
 /** The names in a map of job types; the default map takes any other name too, with payloads of any shape. */
 export type TypeName<M> = M extends AnyJobTypes ? (keyof KnownJobTypes & string) | (string & {}) : keyof M & string;
 

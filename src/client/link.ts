@@ -1,5 +1,11 @@
 /** One connection to one broker: all that the SDK asks of a transport. */
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import type { WorkRequest, WorkResponse } from "../gen/aibroker/v1/worker_service_pb.ts";
 import type { BrokerError } from "./broker-error.ts";
 
@@ -13,6 +19,9 @@ export interface LinkOptions {
   token: string;
   /** PEM certificates to trust instead of the system's, for https. */
   ca?: string | undefined;
+  /** PEM certificate chain to show to a broker that asks for one, and its key. */
+  cert?: string | undefined;
+  key?: string | undefined;
   transport: TransportName;
 }
 
@@ -30,6 +39,15 @@ export interface Link {
     request: MessageInitShape<I>,
     options: LinkCall,
   ): Promise<MessageShape<O>>;
+  /**
+   * A stream of the broker's, opened when its first message is asked for; what nobody asks for stays with the broker.
+   * Throws a BrokerError; ends at once with the signal, in whatever way.
+   */
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    signal: AbortSignal,
+  ): AsyncIterable<MessageShape<O>>;
   /** Opens WorkerService.Work; nothing is sent before the first `send`. Never throws: faults come by `onEnd`. */
   openWork(listener: WorkListener): WorkStream;
   /** Ends everything that is under way. */

@@ -21,7 +21,7 @@ export interface DispatchOptions {
   runAt?: Date;
   /** The same key and body answers with the first job; at most 64 characters. */
   idempotencyKey?: string;
-  /** W3C trace context, at most 128 characters. */
+  /** W3C trace context, at most 128 characters; default: that of the dispatch, where OpenTelemetry is set up. */
   traceparent?: string;
 }
 

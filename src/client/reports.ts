@@ -18,6 +18,8 @@ export interface ReportParcel extends Parcel {
   lease: LeaseName;
   item: MessageInitShape<typeof ReportItemSchema>;
   status: Outcome["status"];
+  /** Told what the broker said of it, once. */
+  told?: ((status: string) => void) | undefined;
 }
 
 export interface ReleaseParcel extends Parcel {
@@ -28,30 +30,32 @@ export interface ReleaseParcel extends Parcel {
 export type Reports = Outbox<ReportParcel, ReportItemResult>;
 export type Releases = Outbox<ReleaseParcel, ReleaseItemResult>;
 
-export function reportParcel(lease: LeaseName, outcome: Outcome): ReportParcel {
+export function reportParcel(lease: LeaseName, outcome: Outcome, told?: ReportParcel["told"]): ReportParcel {
   const { jobId, leaseToken } = lease;
   if (outcome.status === "DONE") {
     const { resultJson } = outcome;
     const result = { jobId, status: AIResultStatus.AI_RESULT_STATUS_DONE, resultJson };
-    return { lease, status: "DONE", item: { leaseToken, result }, bytes: Buffer.byteLength(resultJson) + 100 };
+    return { lease, status: "DONE", item: { leaseToken, result }, bytes: Buffer.byteLength(resultJson) + 100, told };
   }
   const { error, retryable, retryDelayMs } = outcome;
   const result = { jobId, status: AIResultStatus.AI_RESULT_STATUS_FAILED, error };
   const retryDelay = retryDelayMs === undefined ? undefined : durationFromMs(retryDelayMs);
   const item = { leaseToken, result, retryable, retryDelay };
-  return { lease, status: "FAILED", item, bytes: Buffer.byteLength(error) + 100 };
+  return { lease, status: "FAILED", item, bytes: Buffer.byteLength(error) + 100, told };
 }
 
 /** `maxBytes`: the texts of one message. A lease leaves the book with the broker's answer. */
 export function createReports(book: LeaseBook, logger: Logger, maxBytes: () => number): Reports {
   const reports: Reports = new Outbox({
     maxBytes,
-    settle: ({ lease }, { status, message }) => {
+    settle: ({ lease, told }, { status, message }) => {
       book.drop(lease.leaseToken);
+      told?.(STATUS_WORDS.get(status) ?? "UNKNOWN");
       const level = STRANGE.has(status) ? "warn" : "debug";
       logger[level]({ jobId: lease.jobId, status: STATUS_WORDS.get(status) }, `report answered: ${message}`);
     },
-    refused: ({ lease, status }, error) => {
+    refused: ({ lease, status, told }, error) => {
+      told?.("REFUSED");
       logger.error({ jobId: lease.jobId, err: error }, "the broker cannot take the report of this job");
       if (status === "FAILED") return book.drop(lease.leaseToken);
       // The work is done and cannot be told: rather FAILED, with the reason, than done again and again.

@@ -60,6 +60,9 @@ export interface WorkerSettings {
   maxBlockMs?: number;
   /** PEM certificates to trust instead of the system's, for https. */
   ca?: string;
+  /** PEM certificate chain and key, for a broker that asks for a client's certificate (TLS_CLIENT_CA_FILE). */
+  cert?: string;
+  key?: string;
 }
 
 export interface WorkerOptions<
@@ -72,9 +75,11 @@ export interface WorkerOptions<
 }
 
 /** The settings with their defaults, checked. */
-export type ReadyOptions = Required<Omit<WorkerSettings, "ca" | "maxBlockMs" | "url">> & {
+export type ReadyOptions = Required<Omit<WorkerSettings, "ca" | "cert" | "key" | "maxBlockMs" | "url">> & {
   url: readonly string[];
   ca: string | undefined;
+  cert: string | undefined;
+  key: string | undefined;
   maxBlockMs: number | undefined;
   types: ReadonlyMap<string, Required<Pick<TypeEntry, "concurrency">> & TypeEntry>;
 };
@@ -109,6 +114,8 @@ export function readOptions(options: WorkerSettings & { types: Readonly<Record<s
     signals: options.signals ?? true,
     maxBlockMs: options.maxBlockMs,
     ca: options.ca,
+    cert: options.cert,
+    key: options.key,
     types,
   };
 }

@@ -1,5 +1,5 @@
 /** What has to hold between settings. */
-import { isTlsPair } from "./setting.ts";
+import { isCertificate, isTlsPair } from "./setting.ts";
 import type { Key, Settings } from "./settings.ts";
 
 export const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: string }[] = [
@@ -13,6 +13,16 @@ export const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: strin
     holds: ({ tlsCertFile: cert, tlsKeyFile: key }) => cert === undefined || key === undefined || isTlsPair(cert, key),
     fault:
       "TLS_CERT_FILE and TLS_KEY_FILE are no pair: give a PEM certificate chain and its PEM key without a password",
+  },
+  {
+    keys: ["tlsClientCaFile", "tlsCertFile"],
+    holds: (s) => s.tlsClientCaFile === undefined || s.tlsCertFile !== undefined,
+    fault: "TLS_CLIENT_CA_FILE asks clients for certificates, which only TLS can: set TLS_CERT_FILE and TLS_KEY_FILE",
+  },
+  {
+    keys: ["tlsClientCaFile"],
+    holds: (s) => s.tlsClientCaFile === undefined || isCertificate(s.tlsClientCaFile),
+    fault: "TLS_CLIENT_CA_FILE holds no PEM certificate, so no client could ever connect",
   },
   {
     keys: ["maxResultBytes", "maxRequestBytes"],

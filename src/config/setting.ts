@@ -1,4 +1,5 @@
 /** What one setting is: its name in the environment, the values it takes, and the words for both. */
+import { X509Certificate } from "node:crypto";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
@@ -44,6 +45,22 @@ export function tokens(env: string, about: string) {
   return z.string().transform(splitList).pipe(z.array(TOKEN)).default([]).meta({ setting });
 }
 
+/** Some of a few names; the empty setting is the default, so none of them is said as `none`. */
+export function names<T extends string>(env: string, known: readonly T[], fallback: readonly T[], about: string) {
+  const setting: Setting = {
+    env,
+    about,
+    allowed: `some of ${known.join(", ")}, separated by commas, or none`,
+    fallback: fallback.length === known.length ? "all" : fallback.join(","),
+  };
+  return z
+    .string()
+    .transform((text) => (text === "none" ? [] : text === "all" ? [...known] : splitList(text)))
+    .pipe(z.array(z.enum(known as readonly [T, ...T[]])))
+    .default([...fallback])
+    .meta({ setting });
+}
+
 /** Origins as browsers send them: scheme, host and port. */
 export function origins(env: string, about: string) {
   const allowed = "origins such as https://app.example.com:8443, separated by commas, or * for any";
@@ -63,13 +80,14 @@ function isOrigin(text: string): boolean {
 /** A secret that a header can carry. */
 export const TOKEN = z.string().regex(/^[!-~]{1,512}$/);
 
-function splitList(text: string): string[] {
+/** The parts between commas, without blanks and repeats. */
+export function splitList(text: string): string[] {
   return [...new Set(text.split(",").map((part) => part.trim()))].filter((part) => part !== "");
 }
 
 /** A file that can be read now. */
-export function file(env: string, about: string) {
-  const setting: Setting = { env, about, allowed: "the path of a file that this process can read" };
+export function file(env: string, about: string, more: Pick<Setting, "client"> = {}) {
+  const setting: Setting = { env, about, allowed: "the path of a file that this process can read", ...more };
   return z
     .string()
     .transform((path) => resolve(path))
@@ -93,6 +111,16 @@ export function isTlsPair(certFile: string, keyFile: string): boolean {
   try {
     createSecureContext({ cert: readFileSync(certFile), key: readFileSync(keyFile) });
     return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a file begins with a PEM certificate. True for a file that cannot be read: that is another fault. */
+export function isCertificate(path: string): boolean {
+  if (!isReadable(path)) return true;
+  try {
+    return new X509Certificate(readFileSync(path)).subject !== undefined;
   } catch {
     return false;
   }

@@ -1,12 +1,17 @@
 /** Every setting: what it is called, what it may be, and what it is when nobody says. In the order of the help. */
 import { resolve } from "node:path";
 import { z } from "zod";
-import { brokerUrl, file, flag, origins, postgresUrl, type Setting, TOKEN, tokens, whole } from "./setting.ts";
+import { EVENT_KINDS } from "../job/events.ts";
+import { ec2Settings } from "./ec2-settings.ts";
+import { brokerUrl, file, flag, names, origins, postgresUrl, type Setting, TOKEN, tokens, whole } from "./setting.ts";
+import { webhookSettings } from "./webhook-settings.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 const MIB = 1024 * 1024;
 
+const RETENTION_MODES = ["delete", "archive"] as const;
+const CLIENT = { client: true };
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 export const settings = z.object({
@@ -39,9 +44,11 @@ export const settings = z.object({
   workerTokens: tokens("INTERNAL_WORKER_TOKEN", "what workers and the REST endpoints accept; unset: they are closed"),
   apiTokens: tokens("INTERNAL_API_TOKEN", "what JobService and AdminService accept; unset: they are closed"),
   openIntrospection: flag("OPEN_INTROSPECTION", true, "health and reflection answer without a token"),
+  metricsOpen: flag("METRICS_OPEN", false, "/metrics answers without one of INTERNAL_API_TOKEN"),
   corsOrigins: origins("CORS_ORIGINS", "browser pages of these origins may call the RPCs; unset: none may"),
   tlsCertFile: file("TLS_CERT_FILE", "PEM certificate chain; with TLS_KEY_FILE the port speaks TLS"),
   tlsKeyFile: file("TLS_KEY_FILE", "PEM private key"),
+  tlsClientCaFile: file("TLS_CLIENT_CA_FILE", "PEM certificates; clients must show one that one of these signed"),
   logLevel: z
     .enum(LEVELS)
     .default("info")
@@ -100,10 +107,34 @@ export const settings = z.object({
   ),
   strictTypes: flag("STRICT_TYPES", false, "refuse job types other than the six known ones"),
   maxPending: whole("MAX_PENDING", 0, 0, 1e12, "pending jobs before Dispatch answers QUEUE_FULL; 0: no limit"),
+  watchMaxStreams: whole("WATCH_MAX_STREAMS", 1000, 0, 100_000, "watchers on this broker; more are refused"),
+  watchHeartbeatMs: whole("WATCH_HEARTBEAT_MS", 15_000, 100, DAY, "a watcher hears something at least so often"),
+  watchStallMs: whole("WATCH_STALL_MS", 60_000, 100, DAY, "a watcher that reads nothing for so long is ended"),
+  eventKinds: names(
+    "EVENT_KINDS",
+    EVENT_KINDS,
+    EVENT_KINDS,
+    "events that are kept beside done, failed and cancelled, which always are",
+  ),
+  eventRetentionDays: whole("EVENT_RETENTION_DAYS", 7, 1, 3650, "how long events are kept"),
+  retentionDays: whole("RETENTION_DAYS", 0, 0, 36_500, "ended jobs leave so many days after their end; 0: never"),
+  retentionMode: z
+    .enum(RETENTION_MODES)
+    .default("delete")
+    .meta({
+      setting: {
+        env: "RETENTION_MODE",
+        about: "what becomes of them: archive keeps them in the table ai_job_archive",
+        allowed: RETENTION_MODES.join(", "),
+        fallback: "delete",
+      } satisfies Setting,
+    }),
   databasePool: whole("DATABASE_POOL", 8, 1, 200, "connections for dispatches, claims and operators"),
   databaseReservedPool: whole("DATABASE_RESERVED_POOL", 4, 1, 200, "connections kept for heartbeats and reports"),
   statementTimeoutMs: whole("STATEMENT_TIMEOUT_MS", 5000, 100, 10 * MINUTE, "the longest a statement may run"),
   lockTimeoutMs: whole("LOCK_TIMEOUT_MS", 1000, 10, 10 * MINUTE, "the longest a statement may wait for a lock"),
+  ...webhookSettings,
+  ...ec2Settings,
   brokerUrl: brokerUrl(),
   brokerToken: TOKEN.optional().meta({
     setting: {
@@ -114,6 +145,8 @@ export const settings = z.object({
       client: true,
     } satisfies Setting,
   }),
+  brokerCertFile: file("BROKER_CERT_FILE", "PEM certificate that the client commands show to a broker", CLIENT),
+  brokerKeyFile: file("BROKER_KEY_FILE", "its PEM private key", CLIENT),
 });
 
 export type Settings = z.output<typeof settings>;

@@ -1,12 +1,14 @@
 /** Claims with everything around the statement: replay, the wait for a first job, the caller who leaves. */
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, replayClaim } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
 import type { ClaimCall } from "./moves.ts";
+import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
-import { runStatement } from "./statement.ts";
+import { recordedBy, runStatement } from "./statement.ts";
 import { trace } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -16,6 +18,9 @@ export interface ClaimsOptions {
   log: Logger;
   leaseMs: number;
   maxAnswerBytes: number;
+  keptKinds?: KeptKinds;
+  /** Absent: nobody counts. */
+  record?: Recorder;
   /** Gives leases back unburnt. */
   release: (workerId: string, leases: LeaseRef[], reason: string) => Promise<unknown>;
 }
@@ -28,15 +33,20 @@ export interface Claims {
 }
 
 export function createClaims(options: ClaimsOptions): Claims {
-  const { sql, waiters, log, leaseMs } = options;
+  const { sql, waiters, log, leaseMs, record = NO_RECORDER } = options;
+  const run = recordedBy(record);
   const inTurn = createReplays();
+  const maxBytes = options.maxAnswerBytes;
+  const keptKinds = options.keptKinds ?? ALL_KINDS;
 
   async function now(call: Omit<ClaimCall, "waitMs">, leaseMs: number): Promise<Lease[]> {
     const token = randomBytes(16).toString("base64url");
     const { workerId, types, maxJobs: limit, requestId } = call;
-    const { leases, ended } = await runStatement(() =>
-      claim(sql, { workerId, types, limit, leaseMs, maxBytes: options.maxAnswerBytes, token, requestId }),
+    const since = performance.now();
+    const { leases, ended } = await run("claim", () =>
+      claim(sql, { workerId, types, limit, leaseMs, maxBytes, token, requestId, kept: keptKinds }),
     );
+    record.claimed(leases, ended, performance.now() - since);
     for (const e of ended) trace(log, "claim", e);
     for (const { jobId, type, attempt } of leases) {
       trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });

@@ -1,5 +1,6 @@
 /** The moves as one broker makes them: the store's statement, then who is woken and what is logged. */
 import type { Logger } from "pino";
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import { cancel } from "../store/cancel.ts";
 import type { Database } from "../store/db.ts";
@@ -19,7 +20,8 @@ import { createCoalescer } from "./coalescer.ts";
 import type { LeaseNews } from "./lease-news.ts";
 import type { Moves } from "./moves.ts";
 import { createQueueLimit } from "./queue-limit.ts";
-import { runStatement } from "./statement.ts";
+import { NO_RECORDER, type Recorder } from "./recorder.ts";
+import { recordedBy, runStatement } from "./statement.ts";
 import { type Change, trace } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -38,6 +40,10 @@ export interface MovesOptions {
   cancelGraceMs: number;
   /** Payload bytes in one claim's answer. */
   maxAnswerBytes: number;
+  /** Events that are written; absent: all. */
+  keptKinds?: KeptKinds;
+  /** Told of all moves; absent: nobody counts. */
+  record?: Recorder;
   /** Jobs that may wait before dispatches are refused; 0: no limit. */
   maxPending: number;
 }
@@ -70,7 +76,8 @@ function wake({ waiters, bell }: MovesOptions, changes: Change[]): void {
 }
 
 function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry" | "resumed"> {
-  const { db, waiters, bell, log, news } = options;
+  const { db, waiters, bell, log, news, record = NO_RECORDER } = options;
+  const run = recordedBy(record);
   const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
 
   function announce(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
@@ -92,12 +99,16 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
   return {
     async dispatch(jobs) {
       await queue.admit(jobs.length);
-      const stored = await runStatement(() => dispatch(db.sql, jobs));
+      const stored = await run("dispatch", () => dispatch(db.sql, jobs, options.keptKinds));
+      record.dispatched(jobs, stored);
       announce(jobs, stored);
       return stored;
     },
     async cancel(jobIds, reason) {
-      const cancelled = await runStatement(() => cancel(db.sql, jobIds, reason, options.cancelGraceMs));
+      const cancelled = await run("cancel", () =>
+        cancel(db.sql, jobIds, reason, options.cancelGraceMs, options.keptKinds),
+      );
+      record.cancelled(cancelled);
       for (const c of cancelled) {
         trace(log, "cancel", c, { outcome: c.outcome });
         if (c.outcome === "REQUESTED") news.cancelled(c.token, c.instanceId);
@@ -105,7 +116,8 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
       return cancelled;
     },
     async retry(jobIds) {
-      const retried = await runStatement(() => retry(db.sql, jobIds));
+      const retried = await run("retry", () => retry(db.sql, jobIds, options.keptKinds));
+      record.retried(retried);
       for (const r of retried) trace(log, "retry", r);
       wake(options, retried);
       return retried;
@@ -122,11 +134,13 @@ type LeaseMove = "claim" | "heartbeat" | "release" | "giveBack" | "reclaim" | "r
 
 /** How a lease begins, is kept, and goes back. */
 function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
-  const { db, log, news } = options;
-  const beats = createCoalescer<rows.Beat, rows.Renewal>(
-    (items) => runStatement(() => heartbeat(db.reserved, items, options.leaseMs)),
-    HEARTBEAT_BATCH,
-  );
+  const { db, log, news, record = NO_RECORDER } = options;
+  const run = recordedBy(record);
+  const beats = createCoalescer<rows.Beat, rows.Renewal>((items) => {
+    record.gathered("heartbeat", items.length);
+    return run("heartbeat", () => heartbeat(db.reserved, items, options.leaseMs));
+  }, HEARTBEAT_BATCH);
+  const kept = options.keptKinds ?? ALL_KINDS;
   const claims = createClaims({ ...options, sql: db.sql, release: giveUp });
 
   async function giveUp(
@@ -135,9 +149,10 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
     reason: string,
     unseenOnly = false,
   ): Promise<rows.Released[]> {
-    const released = await runStatement(() => release(db.reserved, leases, options.maxDeliveries, unseenOnly));
+    const released = await run("release", () => release(db.reserved, leases, options.maxDeliveries, unseenOnly, kept));
+    record.released(leases, released);
     released.forEach((r, at) => {
-      trace(log, "release", r, { worker: workerId, reason });
+      trace(log, "release", r, { worker: workerId, why: reason });
       // One that its worker has named since stays on its stream.
       if (r.released || !unseenOnly) news.settled(leases[at] as rows.LeaseRef, r.instanceId);
     });
@@ -146,12 +161,13 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
   }
 
   async function takeBack(): Promise<{ full: boolean }> {
-    const taken = await runStatement(() => reclaim(db.sql, RECLAIM_BATCH));
+    const taken = await run("reclaim", () => reclaim(db.sql, RECLAIM_BATCH, kept));
     reclaimed(taken);
     return { full: taken.length === RECLAIM_BATCH };
   }
 
   function reclaimed(taken: rows.Reclaimed[]): void {
+    record.reclaimed(taken);
     for (const r of taken) {
       trace(log, "reclaim", r, { worker: r.workerId });
       news.lost(r.token, r.instanceId);
@@ -167,6 +183,7 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
     reclaimed,
     async heartbeat(_workerId, items) {
       const renewals = await beats.add(items);
+      record.renewed(renewals);
       renewals.forEach(({ verdict }, at) => {
         // The answer says so: nothing is pushed.
         if (verdict === "LOST") news.settled(items[at] as rows.LeaseRef, null);
@@ -183,15 +200,21 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
 
 /** How an attempt ends by its worker. */
 function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legacyReport" | "legacyStatus"> {
-  const { db, waiters, log, news } = options;
+  const { db, waiters, log, news, record = NO_RECORDER } = options;
+  const run = recordedBy(record);
   const reports = createCoalescer<rows.Report, rows.Reported>(
-    (items) => runStatement(() => report(db.reserved, items, options.backoff)),
+    (items) => {
+      record.gathered("report", items.length);
+      return run("report", () => report(db.reserved, items, options.backoff, options.keptKinds));
+    },
     REPORT_BATCH,
     ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
   );
   return {
     async report(workerId, items) {
+      const since = performance.now();
       const settled = await reports.add(items);
+      record.reported(items, settled, performance.now() - since);
       settled.forEach((s, at) => {
         trace(log, "report", s, { worker: workerId });
         // Whatever the verdict, the lease is no longer held.
@@ -202,7 +225,8 @@ function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legac
       return settled;
     },
     async legacyReport(item) {
-      const settled = await runStatement(() => legacyReport(db.reserved, item, options.backoff));
+      const settled = await run("report", () => legacyReport(db.reserved, item, options.backoff, options.keptKinds));
+      record.legacyReported(settled);
       trace(log, "report", { ...settled, jobId: item.jobId }, { worker: item.workerId, legacy: true });
       // Its holder on a stream, if there is one, need not go on.
       if (settled.to !== null) news.lost(settled.token, settled.instanceId);

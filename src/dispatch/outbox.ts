@@ -13,9 +13,21 @@ export class Outbox<T> implements AsyncIterable<T> {
   #bytes = 0;
   #ended: { error: unknown } | undefined;
   #wake: (() => void) | undefined;
+  #lower: { bytes: number; resolve: () => void }[] = [];
 
   constructor(limits: OutboxLimits) {
     this.#limits = limits;
+  }
+
+  /** Bytes that wait. */
+  get waiting(): number {
+    return this.#bytes;
+  }
+
+  /** Resolves when no more than so many bytes wait, or it has ended. */
+  below(bytes: number): Promise<void> {
+    if (this.#bytes <= bytes || this.#ended !== undefined) return Promise.resolve();
+    return new Promise((resolve) => this.#lower.push({ bytes, resolve }));
   }
 
   /** False when it is full or has ended: the message was not taken. */
@@ -33,6 +45,15 @@ export class Outbox<T> implements AsyncIterable<T> {
   end(error?: unknown): void {
     this.#ended ??= { error };
     this.#wake?.();
+    this.#tellLower();
+  }
+
+  #tellLower(): void {
+    if (this.#lower.length === 0) return;
+    const isLow = ({ bytes }: { bytes: number }) => this.#bytes <= bytes || this.#ended !== undefined;
+    const [low, rest] = [this.#lower.filter(isLow), this.#lower.filter((one) => !isLow(one))];
+    this.#lower = rest;
+    for (const { resolve } of low) resolve();
   }
 
   /** For one reader. */
@@ -41,6 +62,7 @@ export class Outbox<T> implements AsyncIterable<T> {
       const next = this.#queue.shift();
       if (next !== undefined) {
         this.#bytes -= next.bytes;
+        this.#tellLower();
         yield next.message;
         continue;
       }

@@ -1,10 +1,12 @@
 /** Claims for many workers at once, as the dispatcher asks for them. */
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claimForSeats } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
 import type { Seat, SeatClaim } from "./dispatcher.ts";
-import { runStatement } from "./statement.ts";
+import { NO_RECORDER, type Recorder } from "./recorder.ts";
+import { recordedBy } from "./statement.ts";
 import { trace } from "./trace.ts";
 
 export interface SeatClaimsOptions {
@@ -12,15 +14,23 @@ export interface SeatClaimsOptions {
   log: Logger;
   leaseMs: number;
   maxAnswerBytes: number;
+  /** Events that are written; absent: all. */
+  keptKinds?: KeptKinds;
+  /** Absent: nobody counts. */
+  record?: Recorder;
 }
 
 export function createSeatClaims(options: SeatClaimsOptions): (types: string[], seats: Seat[]) => Promise<SeatClaim> {
-  const { sql, log, leaseMs, maxAnswerBytes: maxBytes } = options;
+  const { sql, log, leaseMs, maxAnswerBytes: maxBytes, keptKinds: kept = ALL_KINDS } = options;
+  const { record = NO_RECORDER } = options;
+  const run = recordedBy(record);
   return async (types, seats) => {
     const token = randomBytes(16).toString("base64url");
-    const { leases, ended, deadSeats, isShort } = await runStatement(() =>
-      claimForSeats(sql, { types, seats, leaseMs, maxBytes, token }),
+    const since = performance.now();
+    const { leases, ended, deadSeats, isShort } = await run("claim", () =>
+      claimForSeats(sql, { types, seats, leaseMs, maxBytes, token, kept }),
     );
+    record.claimed(leases, ended, performance.now() - since);
     for (const e of ended) trace(log, "claim", e);
     for (const { jobId, type, attempt, workerId } of leases) {
       trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });

@@ -2,6 +2,8 @@
  * The rows of streams as sessions write them. Many workers connect, leave and resize at once when a broker restarts: few
  * statements then.
  */
+
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
 import { reclaimUnheld, type StillHeld } from "../store/reclaim.ts";
 import type { Reclaimed } from "../store/rows.ts";
@@ -22,6 +24,8 @@ export interface SessionRowsOptions {
   brokerId: string;
   /** Leases of streams that are no more were taken back. */
   onReclaimed: (taken: Reclaimed[]) => void;
+  /** Events that are written; absent: all. */
+  keptKinds?: KeptKinds;
 }
 
 /** Each rejects with BrokerError when the database is away. */
@@ -36,7 +40,8 @@ export interface SessionRows {
 /** Calls that go into one statement. */
 const BATCH = 500;
 
-export function createSessionRows({ db, brokerId, onReclaimed }: SessionRowsOptions): SessionRows {
+export function createSessionRows(options: SessionRowsOptions): SessionRows {
+  const { db, brokerId, onReclaimed, keptKinds = ALL_KINDS } = options;
   const nothing = (items: unknown[]) => items.map(() => undefined);
   const opens = createCoalescer<Opening, Opened>(
     (items) => runStatement(() => openSessions(db.reserved, brokerId, items)),
@@ -51,7 +56,7 @@ export function createSessionRows({ db, brokerId, onReclaimed }: SessionRowsOpti
     return nothing(items);
   }, BATCH);
   const unheld = createCoalescer<StillHeld, undefined>(async (items) => {
-    onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items)));
+    onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
     return nothing(items);
   }, BATCH);
   return {

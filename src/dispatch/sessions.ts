@@ -195,7 +195,7 @@ export class Sessions {
   leave(session: WorkSession, reason = ""): void {
     const { workerId: worker, instanceId: instance, sessionId } = session.facts;
     if (!session.isLeaving)
-      this.#options.log.debug({ worker, instance, session: sessionId, reason }, "a stream drains");
+      this.#options.log.debug({ worker, instance, session: sessionId, why: reason }, "a stream drains");
     session.isLeaving = true;
     session.stopTaking();
     this.#endIfDone(session);
@@ -223,10 +223,11 @@ export class Sessions {
     if (this.get(instanceId) === session) this.#byInstance.delete(instanceId);
     for (const { token } of session.leases()) if (this.#byToken.get(token) === session) this.#byToken.delete(token);
     session.outlet.end(fault);
-    const cause = fault === null ? "OK" : fault.reason;
+    const ending = fault === null ? {} : { reason: fault.reason };
     const counts = { held: session.load - unacked.length, returned: unacked.length };
     const ids = { worker: workerId, instance: instanceId, session: sessionId };
-    this.#options.log.info({ ...ids, cause, ...counts }, `the stream of worker ${workerId} ended: ${cause}`);
+    const words = `the stream of worker ${workerId} ended: ${fault?.reason ?? "OK"}`;
+    this.#options.log.info({ ...ids, ...ending, ...counts }, words);
     if (unacked.length > 0) await this.giveBack(workerId, unacked);
     await this.#options.onEnding(session);
     await this.closed({ instanceId, sessionId });

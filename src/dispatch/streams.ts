@@ -1,5 +1,6 @@
 /** The streaming side of a broker, put together: sessions, how they begin, who gets jobs, and what other brokers say. */
 import type { Logger } from "pino";
+import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
 import type { SeatLease } from "../store/rows.ts";
 import { type Courier, createCourier } from "./courier.ts";
@@ -7,6 +8,7 @@ import type { BrokerMoves } from "./create-moves.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Hellos } from "./hellos.ts";
 import { createLeaseNews, type LeaseNews } from "./lease-news.ts";
+import type { Recorder } from "./recorder.ts";
 import { createSeatClaims } from "./seat-claims.ts";
 import { createSessionRows } from "./session-rows.ts";
 import { Sessions, type StreamLimits } from "./sessions.ts";
@@ -25,6 +27,10 @@ export interface StreamsOptions {
   maxAnswerBytes: number;
   pollMs: number;
   onError: (err: unknown) => void;
+  /** Events that are written; absent: all. */
+  keptKinds?: KeptKinds;
+  /** Absent: nobody counts. */
+  record?: Recorder;
 }
 
 export interface Streams {
@@ -44,8 +50,7 @@ const WINDOW_FRAMES = 2;
 export function createStreams(options: StreamsOptions): Streams {
   const { db, waiters, log, onError } = options;
   const rows = createSessionRows({
-    db,
-    brokerId: options.brokerId,
+    ...options,
     onReclaimed: (taken) => options.moves().reclaimed(taken),
   });
   const sessions = new Sessions({

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Moves } from "../dispatch/moves.ts";
-import { BrokerError } from "../errors.ts";
+import { BrokerError, type Reason } from "../errors.ts";
 import type { TokenCheck } from "../tokens.ts";
 import { detail, send } from "./answer.ts";
 import { isBodyless, readBody } from "./body.ts";
@@ -17,7 +17,7 @@ import { negotiate } from "./negotiate.ts";
 import { NO_JOB, next } from "./next.ts";
 import type { PyValue } from "./python-text.ts";
 import { parseQuery } from "./query.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, reasonOf } from "./refusal.ts";
 import { result } from "./result.ts";
 import { canHoldLeases, checkWorkerId, workerIdOf } from "./worker-id.ts";
 
@@ -33,6 +33,8 @@ export interface ShimOptions {
   log: Logger;
   /** Told of each worker that polls or reports with a valid token. */
   seen?: (workerId: string) => void;
+  /** Told of each answer that is an error. */
+  failed?: (method: string, reason: Reason) => void;
 }
 
 /** One request on its way through the checks. */
@@ -57,7 +59,7 @@ export function createShim(options: ShimOptions): (req: IncomingMessage, res: Se
     try {
       await handle(options, call);
     } catch (err) {
-      await refuse(options.log, call, err);
+      await refuse(options, call, err);
     }
     return true;
   };
@@ -113,9 +115,11 @@ function answer({ req, res, endpoint, indent }: Call, body: PyValue): Promise<bo
   return send(req, res, { status: 200, body, indent, allow: endpoint.allow });
 }
 
-async function refuse(log: Logger, call: Call, err: unknown): Promise<void> {
+async function refuse({ log, failed }: ShimOptions, call: Call, err: unknown): Promise<void> {
   const { req, res, endpoint, indent } = call;
   const base = { indent, allow: endpoint.allow };
+  const reason = reasonOf(err);
+  failed?.(`rest/${endpoint.name}`, reason);
   if (err instanceof Refusal) {
     const { status, message, close } = err;
     await send(req, res, { ...base, status, body: detail(message), close });
@@ -127,7 +131,7 @@ async function refuse(log: Logger, call: Call, err: unknown): Promise<void> {
     await send(req, res, { ...base, status: away ? 503 : 400, body: detail(err.message), retryAfterMs });
     return;
   }
-  log.error({ err, path: req.url, method: req.method }, "a REST request failed through a fault of the broker");
+  log.error({ err, reason, path: req.url, method: req.method }, "a REST request failed through a fault of the broker");
   await send(req, res, {
     ...base,
     status: 500,

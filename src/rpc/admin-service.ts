@@ -9,7 +9,9 @@ import { listWorkers, type WorkerRow } from "../store/workers.ts";
 import { timestamp } from "./convert.ts";
 import { duration } from "./duration.ts";
 import type { ServiceContext, ServiceLimits } from "./service-context.ts";
+import { startWorkers } from "./start-workers.ts";
 import { jobType, reason } from "./validate-job.ts";
+import { webhookCalls } from "./webhook-calls.ts";
 
 /** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
 export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof AdminService> {
@@ -48,6 +50,12 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
         limits: serverLimits(limits),
       };
     },
+
+    async startWorkers({ instanceIds }) {
+      return { results: await startWorkers(ctx, instanceIds) };
+    },
+
+    ...webhookCalls(ctx),
   };
 }
 

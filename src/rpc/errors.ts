@@ -17,6 +17,8 @@ const CODES: Record<Reason, Code> = {
   SHUTTING_DOWN: Code.Unavailable,
   DATABASE_DOWN: Code.Unavailable,
   JOB_NOT_FOUND: Code.NotFound,
+  CURSOR_EXPIRED: Code.FailedPrecondition,
+  WEBHOOK_NOT_FOUND: Code.NotFound,
   IDEMPOTENCY_KEY_REUSED: Code.AlreadyExists,
   UNKNOWN_JOB_TYPE: Code.FailedPrecondition,
   QUEUE_FULL: Code.ResourceExhausted,
@@ -33,6 +35,9 @@ const CODES: Record<Reason, Code> = {
   CALL_ENDED: Code.Canceled,
   INTERNAL: Code.Internal,
 };
+
+/** Every reason there is: logs, metrics and ErrorInfo name no other. */
+export const REASONS = Object.keys(CODES) as readonly Reason[];
 
 /** These pass by themselves, so they always say when to come back. */
 const DEFAULT_RETRY_MS: Partial<Record<Reason, number>> = {

@@ -1,6 +1,12 @@
 /** One HTTP request, of either version: to the RPC that has its path, else to REST, else an answer that says what is. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ConnectError, type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  createConnectRouter,
+} from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
   compressionBrotli,
@@ -9,6 +15,7 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
+import type { CallRecorder } from "./call-recorder.ts";
 import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
 import { callValues } from "./drain.ts";
@@ -28,12 +35,14 @@ export interface RequestHandlerOptions {
   /** Aborts when the server begins to drain. */
   drain: AbortSignal;
   connections: Connections;
+  /** Told of requests that are refused before they are calls. */
+  calls: CallRecorder;
   log: Logger;
 }
 
 /** The listener for "request" of both servers. It never throws and never rejects. */
 export function createRequestHandler(options: RequestHandlerOptions): (req: AnyRequest, res: AnyResponse) => void {
-  const { connections, log } = options;
+  const { connections, log, calls } = options;
   const router = createConnectRouter({
     ...options.router,
     acceptCompression: [compressionGzip, compressionBrotli],
@@ -52,7 +61,9 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
     // Its client may be gone while a handler still puts things right, such as the leases of an unsent answer.
     void answer(req, res)
       .catch((err) => {
-        log.error({ path: pathOf(req), err: describeBug(err) }, "a request failed through a fault of the broker");
+        const words = "a request failed through a fault of the broker";
+        log.error({ path: pathOf(req), reason: "INTERNAL", err: describeBug(err) }, words);
+        calls.failed("unknown", "INTERNAL");
         refuseFault(req, res);
       })
       .catch(() => res.destroy())
@@ -63,12 +74,21 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
   async function answer(req: AnyRequest, res: AnyResponse): Promise<void> {
     const rpc = rpcs.get(pathOf(req));
     if (rpc !== undefined) {
-      if (options.cors(req, res) || refuseForm(req, res, rpc)) return;
+      if (options.cors(req, res)) return;
+      if (refuseForm(req, res, rpc)) return calls.failed(methodOf(rpc), "NOT_SERVED");
       return callRpc(rpc, req, res, options);
     }
-    if (isGrpc(req)) return refuseUnknown(req, res, served);
-    if (options.drain.aborted) return refuseDraining(req, res);
+    if (isGrpc(req)) return unknown(req, res);
+    if (options.drain.aborted) {
+      calls.failed("unknown", "SHUTTING_DOWN");
+      return refuseDraining(req, res);
+    }
     if (await options.rest(req as IncomingMessage, res as ServerResponse)) return;
+    unknown(req, res);
+  }
+
+  function unknown(req: AnyRequest, res: AnyResponse): void {
+    calls.failed("unknown", "NOT_SERVED");
     refuseUnknown(req, res, served);
   }
 }
@@ -78,6 +98,7 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
   try {
     request = universalRequestFromNodeRequest(req, res, undefined, callValues(options.drain, res));
   } catch {
+    options.calls.failed(methodOf(rpc), "MALFORMED_REQUEST");
     return refuseHost(req, res);
   }
   capDeadline(request.header);
@@ -91,10 +112,15 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
 
   function giveUp(err: unknown) {
     const { code, message } = ConnectError.from(err);
-    options.log.debug({ path: rpc.requestPath, code, reason: message }, "an answer could not be sent");
+    options.log.debug({ path: rpc.requestPath, code: Code[code], detail: message }, "an answer could not be sent");
     if (!res.headersSent && !res.writableEnded) refuseFault(req, res);
     else res.destroy();
   }
+}
+
+/** As it is counted: without the slash of its path. */
+function methodOf(rpc: UniversalHandler): string {
+  return rpc.requestPath.slice(1);
 }
 
 /** A deadline beyond what a timer can hold (24.8 days) would end the call at once: it is taken for none. */

@@ -1,15 +1,18 @@
-/** JobService: dispatch, look, cancel, retry. */
+/** JobService: dispatch, look, cancel, retry, watch. */
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { BrokerError } from "../errors.ts";
 import { CancelStatus, type JobService, RetryStatus } from "../gen/aibroker/v1/job_service_pb.ts";
 import { getJob } from "../store/get-job.ts";
 import { listJobs } from "../store/list-jobs.ts";
+import { archivedAt } from "../store/prune.ts";
 import type { Cancelled, JobDetail, Retried } from "../store/rows.ts";
 import { detailedJob, jobStatus, listedJob } from "./convert.ts";
 import { pageStart, pageToken } from "./page-token.ts";
 import type { ServiceContext } from "./service-context.ts";
+import { inTrace } from "./trace-dispatch.ts";
 import { shown } from "./validate.ts";
 import { jobFilter, jobId, jobIds, newJobs, pageSize, reason } from "./validate-job.ts";
+import { createWatchJobs } from "./watch-jobs.ts";
 
 const CANCELS: Record<Cancelled["outcome"], CancelStatus> = {
   CANCELLED: CancelStatus.CANCELLED,
@@ -33,18 +36,18 @@ const REST_BYTES = 64 * 1024;
 export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobService> {
   const { moves, db, limits } = ctx;
   return {
-    async dispatch(request) {
-      const dispatched = await moves.dispatch(newJobs(request.jobs, limits));
+    watchJobs: createWatchJobs(ctx),
+
+    async dispatch(request, { requestHeader }) {
+      const jobs = newJobs(request.jobs, limits);
+      const dispatched = await inTrace(jobs, requestHeader.get("traceparent"), () => moves.dispatch(jobs));
       return { results: dispatched.map(({ jobId, created }) => ({ jobId, created })) };
     },
 
     async getJob(request, context) {
       const id = jobId("job_id", request.jobId);
       const job = await getJob(db, id);
-      if (job === null) {
-        const message = `job_id: there is no job ${shown(id)}: check the id; ListJobs finds jobs by their source`;
-        throw new BrokerError("JOB_NOT_FOUND", message, { field: "job_id" });
-      }
+      if (job === null) throw notFound(id, await archivedAt(db.sql, id));
       tellSize(job, context);
       return { job: detailedJob(job) };
     },
@@ -80,6 +83,15 @@ export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobSer
       };
     },
   };
+}
+
+function notFound(id: string, archived: Date | null): BrokerError {
+  const words =
+    archived === null
+      ? `there is no job ${shown(id)}: check the id; ListJobs finds jobs by their source`
+      : `job ${shown(id)} ended and was archived at ${archived.toISOString()}: its payload and result are in the ` +
+        "database, in table ai_job_archive";
+  return new BrokerError("JOB_NOT_FOUND", `job_id: ${words}`, { field: "job_id" });
 }
 
 /**

@@ -4,12 +4,7 @@ import tls from "node:tls";
 import type { Logger } from "pino";
 import type { Connections } from "./connections.ts";
 import type { ServerLimits } from "./server-limits.ts";
-
-/** PEM. */
-export interface TlsTexts {
-  cert: string;
-  key: string;
-}
+import type { TlsTexts } from "./tls-files.ts";
 
 export interface ListenerOptions {
   tls: TlsTexts | undefined;
@@ -33,15 +28,17 @@ export function createListener(options: ListenerOptions): net.Server {
     const server = tls.createServer(
       {
         ...socketOptions,
-        cert: options.tls.cert,
-        key: options.tls.key,
+        ...secureContext(options.tls),
+        requestCert: options.tls.clientCa !== undefined,
+        rejectUnauthorized: true,
         ALPNProtocols: ["h2", "http/1.1"],
         handshakeTimeout: limits.prefaceTimeoutMs,
       },
       take,
     );
     server.on("tlsClientError", (err, socket) => {
-      log.debug({ reason: err.message }, "a TLS handshake failed");
+      // A certificate that was refused is told on the socket; the error says only that the socket was closed.
+      log.debug({ detail: socket.authorizationError || err.message }, "a TLS handshake failed");
       socket.destroy(); // A handshake that timed out leaves it open.
     });
     server.maxConnections = limits.maxConnections;
@@ -51,6 +48,15 @@ export function createListener(options: ListenerOptions): net.Server {
     const text = `the TLS certificate or key cannot be used (${(err as Error).message}); both must be PEM and a pair`;
     throw new Error(text, { cause: err });
   }
+}
+
+/** For new connections, those that are open keep theirs. Throws where the texts cannot be used. */
+export function changeTls(server: net.Server, texts: TlsTexts): void {
+  (server as tls.Server).setSecureContext(secureContext(texts));
+}
+
+function secureContext({ cert, key, clientCa }: TlsTexts): tls.SecureContextOptions {
+  return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
 }
 
 /** A stop must also end connections that never finish their handshake. Their addresses tell which one has. */

@@ -1,15 +1,20 @@
 /** The one interceptor: turns what a handler throws into what the wire carries, and writes a line for each call. */
 import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import type { Reason } from "../errors.ts";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { type CallRecorder, NO_CALLS } from "./call-recorder.ts";
 import { describeBug, toConnectError } from "./errors.ts";
+import { reasonIn, reasonOf } from "./own-errors.ts";
 
 /**
  * Maps errors of unary calls and of streams (whose errors no try around the call sees), and logs each call once, at
- * debug: method, code, duration; a bug at error, with its stack. Never bodies, never metadata.
+ * debug: method, code, reason, duration; a bug at error, with its stack. Never bodies, never metadata. `calls` counts
+ * them, and the errors that have a reason of ours; completeErrors tells of Connect's own.
  */
-export function observeCalls(log: Logger): Interceptor {
+export function observeCalls(log: Logger, calls: CallRecorder = NO_CALLS): Interceptor {
   return (next) => async (req) => {
-    const call = begin(log, req);
+    const call = begin(log, req, calls);
     try {
       const res = await next(req.stream ? { ...req, message: incoming(req.message) } : req);
       if (res.stream) return { ...res, message: observed(res.message, call, req.signal) };
@@ -24,29 +29,41 @@ export function observeCalls(log: Logger): Interceptor {
 interface Call {
   end(): void;
   /** The client left, or the deadline passed, before the end. */
-  leave(reason: unknown): void;
+  leave(why: unknown): void;
   fail(thrown: unknown): ConnectError;
 }
 
-function begin(log: Logger, req: UnaryRequest | StreamRequest): Call {
+function begin(log: Logger, req: UnaryRequest | StreamRequest, calls: CallRecorder): Call {
   const startedAt = performance.now();
   const method = `${req.service.typeName}/${req.method.name}`;
   let open = true;
-  const line = (code: Code | 0) => {
+  const line = (code: Code | 0, reason?: Reason) => {
     if (!open) return;
     open = false;
+    calls.ended(method);
     const duration_ms = Math.round((performance.now() - startedAt) * 10) / 10;
-    log.debug({ method, code: code === 0 ? "OK" : Code[code], duration_ms }, "call");
+    const words = { code: code === 0 ? "OK" : Code[code], ...(reason === undefined ? {} : { reason }) };
+    log.debug({ method, ...words, duration_ms }, "call");
   };
   return {
     end: () => line(0),
-    leave: (reason) => line(ConnectError.from(reason, Code.Canceled).code),
+    leave(why) {
+      const { code } = ConnectError.from(why, Code.Canceled);
+      line(code, reasonOf(code));
+    },
     fail: (thrown) => {
       const err = toConnectError(thrown);
       if (err.code === Code.Internal && !(thrown instanceof ConnectError)) {
-        log.error({ method, err: describeBug(thrown) }, "a call failed through a fault of the broker");
+        log.error(
+          { method, reason: reasonIn(err), err: describeBug(thrown) },
+          "a call failed through a fault of the broker",
+        );
       }
-      line(err.code);
+      // One that was aborted has been counted as what aborted it.
+      if (open && err.findDetails(ErrorInfoSchema).length > 0 && !req.signal.aborted) {
+        calls.failed(method, reasonIn(err));
+      }
+      line(err.code, reasonIn(err));
       return err;
     },
   };

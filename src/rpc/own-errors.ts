@@ -32,6 +32,12 @@ export function reasonOf(code: Code): Reason {
   return (MEANINGS[code] ?? ENDED).reason;
 }
 
+/** The reason that an error carries, or, where it carries none, what Connect means by it. */
+export function reasonIn(err: ConnectError): Reason {
+  const info = err.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "aibroker");
+  return (info?.reason as Reason | undefined) ?? reasonOf(err.code);
+}
+
 /**
  * Adds its ErrorInfo to an error that ends the call of this signal without one, and tells `onError` of it (not in its
  * words, which may quote a payload). Connect aborts a call's signal with the error that it is about to write out, in

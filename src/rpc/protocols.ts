@@ -41,7 +41,7 @@ export function startProtocols(
   );
   let handed: net.Socket | undefined;
   h2.on("session", (session) => handed !== undefined && connections.speaksHttp2(handed, session));
-  h2.on("sessionError", (err) => log.debug({ reason: err.message }, "an HTTP/2 connection failed"));
+  h2.on("sessionError", (err) => log.debug({ detail: err.message }, "an HTTP/2 connection failed"));
 
   const begin = {
     http1(socket: net.Socket) {
@@ -60,7 +60,7 @@ export function startProtocols(
   return {
     take(socket) {
       // Connections break at any time; whoever speaks over them sees it by "close".
-      socket.on("error", (err) => log.debug({ reason: err.message }, "a connection failed"));
+      socket.on("error", (err) => log.debug({ detail: err.message }, "a connection failed"));
       connections.add(socket);
       const agreed = (socket as tls.TLSSocket).alpnProtocol;
       if (agreed === "h2") return begin.http2(socket);

@@ -62,6 +62,25 @@ export function refuseDraining(req: AnyRequest, res: AnyResponse): void {
   refuse(req, res, 503, err, { detail: err.rawMessage, reason: "SHUTTING_DOWN" });
 }
 
+/** A method that a page of ours does not have. */
+export function refuseMethod(req: AnyRequest, res: AnyResponse, allowed: readonly string[]): void {
+  res.setHeader("allow", allowed.join(", "));
+  const text = `${pathOf(req)} is not to be had by ${req.method ?? ""}: send ${allowed.join(" or ")}`;
+  refuse(req, res, 405, error("NOT_SERVED", text, Code.Unimplemented));
+}
+
+const GATE_STATUS: Partial<Record<Code, number>> = {
+  [Code.Unauthenticated]: 401,
+  [Code.PermissionDenied]: 403,
+  [Code.Unavailable]: 503,
+};
+
+/** A caller that the gate does not let in, on a path that is no RPC's. */
+export function refuseByGate(req: AnyRequest, res: AnyResponse, err: ConnectError): void {
+  if (err.code === Code.Unauthenticated) res.setHeader("www-authenticate", "Bearer");
+  refuse(req, res, GATE_STATUS[err.code] ?? 500, err);
+}
+
 /** A fault of ours, which is in the log. */
 export function refuseFault(req: AnyRequest, res: AnyResponse): void {
   if (res.headersSent) return void res.destroy();

@@ -1,19 +1,23 @@
 /** The one port: gRPC, gRPC-Web, Connect and REST, with or without TLS, and the way to stop it without cutting a call. */
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { Code, type ConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import type { Reason } from "../errors.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import type { Gate } from "./auth.ts";
+import { type CallRecorder, NO_CALLS } from "./call-recorder.ts";
 import { type Connections, trackConnections } from "./connections.ts";
 import { createCors } from "./cors.ts";
 import { toConnectError } from "./errors.ts";
 import { createRequestHandler, type RestHandler } from "./handle-request.ts";
-import { createListener, listen, type TlsTexts } from "./listen.ts";
-import { completeErrors } from "./own-errors.ts";
+import { changeTls, createListener, listen } from "./listen.ts";
+import { completeErrors, reasonIn } from "./own-errors.ts";
 import { startProtocols } from "./protocols.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./server-limits.ts";
 import { ShutdownSignal } from "./shutdown-signal.ts";
 import { createStop, shuttingDown } from "./stop.ts";
+import { readTls, type TlsFiles, type TlsTexts } from "./tls-files.ts";
+import { createTlsReload, type TlsReload } from "./tls-reload.ts";
 
 export interface ServerOptions {
   /** Address to bind, for example 127.0.0.1. */
@@ -22,6 +26,8 @@ export interface ServerOptions {
   port: number;
   /** PEM texts; absent: no TLS. */
   tls?: TlsTexts | undefined;
+  /** The same as files, which are taken over anew when they change. */
+  tlsFiles?: TlsFiles | undefined;
   routes: (router: ConnectRouter) => void;
   /** Gets every request whose path is no RPC's, but gRPC ones. */
   rest?: RestHandler;
@@ -32,6 +38,8 @@ export interface ServerOptions {
   /** Who may call what; runs before a request's body is read. */
   gate: Gate;
   interceptors?: Interceptor[];
+  /** Told of the errors that no interceptor sees. */
+  calls?: CallRecorder;
   /** A larger message is RESOURCE_EXHAUSTED; keep it above the limits that handlers check. */
   maxMessageBytes: number;
   log: Logger;
@@ -47,6 +55,8 @@ export interface RunningServer {
   readonly inFlight: number;
   /** From now on new calls are refused (SHUTTING_DOWN) but health's, and open-ended streams end. Closes nothing. */
   drain(): void;
+  /** Looks whether `tlsFiles` have changed, beside the watch on them. */
+  lookAtTls(): Promise<void>;
   /**
    * Drains, accepts nobody, lets calls finish and closes each connection after its last one. What is left after
    * graceMs is aborted, then destroyed. Resolves true when nothing was cut off. A second call can only shorten the
@@ -56,7 +66,8 @@ export interface RunningServer {
 }
 
 /** Starts to listen. Rejects with a readable Error where the address cannot be had. */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
+export async function startServer(given: ServerOptions): Promise<RunningServer> {
+  const options = given.tlsFiles === undefined ? given : { ...given, tls: await readTls(given.tlsFiles) };
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = trackConnections();
   const draining = new AbortController();
@@ -77,6 +88,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     cors: createCors(options.corsOrigins ?? []),
     drain: draining.signal,
     connections,
+    calls: options.calls ?? NO_CALLS,
     log: options.log,
   });
   const protocols = startProtocols(onRequest, limits, connections, options.log);
@@ -85,9 +97,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     throw err;
   });
   // An accept that failed (no file descriptors left) must not end the process.
-  listener.on("error", (err) => options.log.error({ reason: err.message }, "a connection could not be accepted"));
+  listener.on("error", (err) => options.log.error({ detail: err.message }, "a connection could not be accepted"));
 
   const drain = () => draining.abort();
+  const reload = followTls(options, listener);
+  const stop = createStop({ drain, listener, connections, shutdown, close: protocols.close });
   return {
     port: address.port,
     url: `${options.tls ? "https" : "http"}://${address.reachable}:${address.port}`,
@@ -95,14 +109,25 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       return connections.inFlight;
     },
     drain,
-    stop: createStop({ drain, listener, connections, shutdown, close: protocols.close }),
+    lookAtTls: async () => reload?.look(),
+    stop: (graceMs) => {
+      reload?.stop();
+      return stop(graceMs);
+    },
   };
 }
 
+function followTls({ tlsFiles: files, tls: loaded, log }: ServerOptions, listener: Server): TlsReload | undefined {
+  if (files === undefined || loaded === undefined) return undefined;
+  return createTlsReload({ files, loaded, apply: (texts) => changeTls(listener, texts), log });
+}
+
 /** The gate, and after it the drain; a refusal has its line in the log, as every other call has. */
-function admit(context: HandlerContext, { gate, log }: ServerOptions, draining: AbortSignal): void {
-  const refused = (code: Code, reason: string) => {
+function admit(context: HandlerContext, options: ServerOptions, draining: AbortSignal): void {
+  const { gate, log, calls = NO_CALLS } = options;
+  const refused = (code: Code, reason: Reason) => {
     const method = `${context.service.typeName}/${context.method.name}`;
+    calls.failed(method, reason);
     log.debug({ method, code: Code[code], reason }, "call refused");
   };
   completeErrors(context.signal, context.method.methodKind === "bidi_streaming", refused);
@@ -110,8 +135,8 @@ function admit(context: HandlerContext, { gate, log }: ServerOptions, draining: 
     gate(context);
     if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());
   } catch (err) {
-    const { code, rawMessage } = toConnectError(err);
-    refused(code, rawMessage);
+    const known = toConnectError(err);
+    refused(known.code, reasonIn(known));
     throw err;
   }
 }

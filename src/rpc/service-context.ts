@@ -1,7 +1,10 @@
 /** What the services stand on. They hold no rules: they check a request, call a move or a read, and convert the answer. */
 import type { Moves } from "../dispatch/moves.ts";
 import type { Streams } from "../dispatch/streams.ts";
+import type { Watches } from "../dispatch/watch.ts";
+import type { StartResult } from "../job/ec2-states.ts";
 import type { Database } from "../store/db.ts";
+import type { WebhookCalls } from "../webhooks/create-webhooks.ts";
 
 /** Limits that are settings; the fixed ones are in job/limits.ts. */
 export interface ServiceLimits {
@@ -19,6 +22,11 @@ export interface ServiceLimits {
   pingMs: number;
   silenceMs: number;
   maxFramesPerSecond: number;
+  /** WatchJobs streams at a time, and how long each may be without a message. */
+  maxWatches: number;
+  watchHeartbeatMs: number;
+  /** How long one may leave what waits for it unread. */
+  watchStallMs: number;
 }
 
 /** Which broker this is. */
@@ -31,9 +39,14 @@ export interface Identity {
 export interface ServiceContext {
   moves: Moves;
   streams: Pick<Streams, "hellos" | "sessions">;
+  watches: Pick<Watches, "watch" | "now">;
   db: Database;
   limits: ServiceLimits;
   identity: Identity;
+  /** Starts workers' EC2 instances by hand; no ids: all that are configured. Throws BAD_FIELD for one that is not. */
+  startWorkers?: (instanceIds: readonly string[]) => Promise<StartResult[]>;
+  /** Looks at an endpoint's address, and sends it a test event. */
+  webhooks?: WebhookCalls;
   /** Told of each call of a worker; null types: the call named none, so those of its last claim stand. */
   seen?: (workerId: string, types: string[] | null, legacy: boolean) => void;
 }

@@ -2,6 +2,7 @@
  * Move: due jobs become workers' leases, in claim order (priority, run_at, id): for one worker that asks, or for many
  * that wait on their streams. The statement is in claim-statement.ts.
  */
+import type { KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import { type ClaimRow, claimStatement, type LeaseRow, seatsStatement } from "./claim-statement.ts";
 import type { Sql } from "./db.ts";
@@ -17,6 +18,8 @@ interface AnyClaim {
   maxBytes: number;
   /** Random text; each lease's token is made from it. */
   token: string;
+  /** Of which events rows are written; absent: of all. */
+  kept?: KeptKinds;
 }
 
 export interface ClaimOptions extends AnyClaim {

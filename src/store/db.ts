@@ -29,6 +29,8 @@ export interface Database {
   sql: Sql;
   /** Heartbeats, reports, releases. */
   reserved: Sql;
+  /** Retention: one connection, made at its first use, so that neither a claim nor a report ever waits for it. */
+  background: Sql;
   /** Cold paths: lists and statistics. A client of its own, since Drizzle changes the one it is given. */
   drizzle: PostgresJsDatabase<typeof schema>;
   /** Ends the pools; statements under way get 1 s. */
@@ -39,14 +41,16 @@ export interface Database {
 export function openDatabase(options: DatabaseOptions): Database {
   const sql = openPool(options, options.poolSize, HOT);
   const reserved = openPool(options, options.reservedSize, HOT);
+  const background = openPool({ ...options, ...BACKGROUND }, 1, HOT);
   const cold = openPool(options, 2);
   return {
     sql,
     reserved,
+    background,
     drizzle: drizzle(cold, { schema }),
     close: async () => {
       // The bound is needed: a connection that once failed to connect never says that it has ended (postgres.js 3.4.9).
-      await Promise.all([sql, reserved, cold].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, reserved, background, cold].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }
@@ -64,6 +68,10 @@ export const HOT = {
   jit: "off",
   plan_cache_mode: "force_generic_plan",
 } as const;
+
+// A job may be as large as MAX_RESULT_BYTES allows, and hundreds go at once. Below Postgres' deadlock_timeout of 1 s it is
+// this side that gives way to whoever takes a result before its job, as Django's admin does.
+const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, applicationName: "ai-job-broker background" };
 
 /** One pool, with the settings that the library's known traps ask for. */
 export function openPool(options: PoolOptions, max: number, settings: Record<string, string> = {}): Sql {

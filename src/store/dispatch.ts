@@ -1,6 +1,8 @@
 /** Move: a producer's jobs become rows, all or none. */
 import { BrokerError } from "../errors.ts";
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Sql } from "./db.ts";
+import { eventsOf } from "./event-rows.ts";
 import { foldRepeats } from "./repeats.ts";
 import type { Dispatched, NewJob } from "./rows.ts";
 
@@ -12,12 +14,13 @@ const RACES = 5;
  * Stores the jobs and answers in their order. An id or idempotency key that is known, with the same body, answers with
  * the first job; with another body all are refused (IDEMPOTENCY_KEY_REUSED, naming the item). Nothing is stored then.
  */
-export async function dispatch(sql: Sql, jobs: NewJob[]): Promise<Dispatched[]> {
+export async function dispatch(sql: Sql, jobs: NewJob[], kept: KeptKinds = ALL_KINDS): Promise<Dispatched[]> {
   const { fresh, repeatOf } = await foldRepeats(sql, jobs);
   const stored = await store(
     sql,
     fresh.map((i) => jobs[i] as NewJob),
     fresh,
+    kept,
   );
   const byIndex = new Map(fresh.map((index, at) => [index, stored[at] as Dispatched]));
   return jobs.map((_, i) => {
@@ -28,11 +31,11 @@ export async function dispatch(sql: Sql, jobs: NewJob[]): Promise<Dispatched[]> 
   });
 }
 
-async function store(sql: Sql, jobs: NewJob[], indexes: number[]): Promise<Dispatched[]> {
+async function store(sql: Sql, jobs: NewJob[], indexes: number[], kept: KeptKinds): Promise<Dispatched[]> {
   for (let race = 1; ; race++) {
     try {
       const known = new Map<number, string>();
-      for (const row of await insertUnknown(sql, jobs)) {
+      for (const row of await insertUnknown(sql, jobs, kept)) {
         const at = Number(row.ord) - 1;
         const other = known.get(at);
         if (!row.same || (other !== undefined && other !== row.job_id)) throw reused(jobs[at], indexes[at], row.by);
@@ -56,8 +59,10 @@ function reused(job: NewJob | undefined, index: number | undefined, by: "id" | "
   );
 }
 
+const DISPATCHED = { seq: "1", kind: "'dispatched'", attempt: "0", worker: "NULL", error: "NULL" };
+
 /** One statement: finds what is known and inserts the rest, unless something known has another body. */
-function insertUnknown(sql: Sql, jobs: NewJob[]) {
+function insertUnknown(sql: Sql, jobs: NewJob[], kept: KeptKinds) {
   const column = <T>(pick: (job: NewJob) => T) => jobs.map(pick);
   return sql<{ ord: string; job_id: string; same: boolean; by: "id" | "key" }[]>`
     WITH input AS MATERIALIZED (
@@ -89,17 +94,18 @@ function insertUnknown(sql: Sql, jobs: NewJob[]) {
     ), stored AS (
       INSERT INTO ai_job (job_id, job_type, payload, tenant_id, source_domain, source_id, priority, max_attempts,
         next_run_at, idempotency_key, traceparent, created_at, updated_at, status, error_message, last_error,
-        attempt_count, move)
+        attempt_count, event_seq, move)
       SELECT job_id, job_type, payload, tenant_id, source_domain, source_id, priority, max_attempts,
-        coalesce(run_at, now()), idempotency_key, traceparent, now(), now(), 'PENDING', '', '', 0, 1
+        coalesce(run_at, now()), idempotency_key, traceparent, now(), now(), 'PENDING', '', '', 0, 1, 1
       FROM input i
       -- NOT IN, since it looks up in a hash; NOT EXISTS compared each job with each known one.
       WHERE NOT EXISTS (SELECT FROM known WHERE NOT same) AND i.ord NOT IN (SELECT ord FROM known)
       ORDER BY ord
-      RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes
+      RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes, job_id, tenant_id, source_domain,
+        source_id
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM stored
-    )
+    )${eventsOf(sql, "event", sql`stored`, DISPATCHED, ["dispatched"], kept)}
     SELECT ord, job_id, same, by FROM known ORDER BY ord, by`;
 }

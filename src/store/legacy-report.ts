@@ -1,7 +1,9 @@
 /** Move: a report by a worker that knows no lease token; job_id and worker id decide (the REST shim's rules). */
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { eventsOf } from "./event-rows.ts";
 import { among, movedSince, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import { backoffMs } from "./report.ts";
@@ -11,8 +13,13 @@ import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
  * A DONE is taken while the job has not ended, whoever holds it, also when it waits: the first result wins. A FAILED
  * counts only from the current holder. A requested cancel wins over both. The rows are left as Django leaves them.
  */
-export async function legacyReport(sql: Sql, report: LegacyReport, backoff: Backoff): Promise<LegacyReported> {
-  const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff));
+export async function legacyReport(
+  sql: Sql,
+  report: LegacyReport,
+  backoff: Backoff,
+  kept: KeptKinds = ALL_KINDS,
+): Promise<LegacyReported> {
+  const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff, kept));
   const nothing = { type: null, attempt: null, to: null, durationMs: null, instanceId: null, token: null };
   if (row === undefined) return { verdict: "not_found", ...nothing };
   const { verdict, job_type: type, attempt, to, duration_ms: durationMs, instance_id: instanceId, token } = row;
@@ -30,7 +37,16 @@ interface ReportRow {
   moved: boolean;
 }
 
-function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
+const SETTLING_KINDS = ["retrying", "done", "failed", "cancelled"] as const;
+const SETTLED = {
+  seq: "event_seq",
+  kind: "CASE status WHEN 'PENDING' THEN 'retrying' ELSE lower(status) END",
+  attempt: "attempt_count",
+  worker: "reporter",
+  error: "CASE WHEN status IN ('PENDING', 'FAILED') THEN last_error END",
+};
+
+function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff, kept: KeptKinds) {
   return sql<ReportRow[]>`
     WITH job AS MATERIALIZED (
       SELECT *, ${movedSince(sql)} AS moved, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
@@ -54,10 +70,11 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
         -- A cancel is told to a holder over gRPC too; a result that came first costs it the lease.
         settled_token = CASE o.next WHEN 'CANCELLED' THEN j.lease_token END,
         settled_as = CASE o.next WHEN 'CANCELLED' THEN 'CANCELLED' END,
-        lease_token = NULL, returns = 0, updated_at = now(), move = j.move + 1
+        lease_token = NULL, returns = 0, updated_at = now(), event_seq = j.event_seq + 1, move = j.move + 1
       FROM job o WHERE j.id = o.id AND NOT o.moved AND o.next IS NOT NULL AND ${among(sql, "j.id", "job")}
       RETURNING j.id, j.job_type, j.priority, j.next_run_at, j.status, o.status AS was, o.next_run_at AS was_run_at,
-        o.lease_token AS token, o.instance_id,
+        o.lease_token AS token, o.instance_id, j.job_id, j.event_seq, j.attempt_count, j.tenant_id, j.source_domain,
+        j.source_id, j.last_error, ${report.workerId}::text AS reporter,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
     ), gone AS (
       ${unready(sql, "settled", "was_run_at")}
@@ -70,7 +87,7 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff) {
       INSERT INTO ai_result (created_at, updated_at, payload, job_id)
       SELECT now(), now(), ${report.result}::text::jsonb, id FROM settled WHERE status IN ('DONE', 'FAILED')
       ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
-    )
+    )${eventsOf(sql, "event", sql`settled`, SETTLED, SETTLING_KINDS, kept)}
     SELECT CASE WHEN s.id IS NULL OR s.status = 'CANCELLED' THEN 'duplicate_ignored' WHEN s.status = 'DONE' THEN 'done'
         ELSE 'failed_recorded' END AS verdict, s.job_type,
       CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,

@@ -115,6 +115,30 @@ export const ADDED: Record<string, Added> = {
     columns: ["instance_id"],
     relations: ["ai_session", "ai_session_pkey", "ai_broker", "ai_broker_pkey", "ai_lease_instance_idx"],
   },
+  "0003_events": {
+    columns: ["event_seq"],
+    relations: ["ai_event", "ai_event_pkey", "ai_event_job_idx", "ai_event_horizon", "ai_event_horizon_pkey"],
+  },
+  "0004_ec2": {
+    columns: [],
+    relations: ["ai_ec2_intent", "ai_ec2_intent_pkey", "ai_ec2_intent_open_idx"],
+  },
+  "0005_retention": {
+    columns: [],
+    relations: ["ai_job_archive", "ai_job_archive_pkey", "ai_job_archive_job_idx"],
+  },
+  "0006_webhooks": {
+    columns: [],
+    relations: [
+      "ai_webhook",
+      "ai_webhook_pkey",
+      "ai_delivery",
+      "ai_delivery_pkey",
+      "ai_delivery_due_idx",
+      "ai_delivery_dead_idx",
+      "ai_delivery_wanted_idx",
+    ],
+  },
 };
 
 /** What Django's later migrations take away again: whoever has one stands between 0003 and 0004. */

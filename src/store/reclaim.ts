@@ -1,6 +1,8 @@
 /** Move: leases that ran out, that nobody holds any more, or whose worker did not stop in time, are taken back. */
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { eventsOf } from "./event-rows.ts";
 import { among, jobOf } from "./lookups.ts";
 import type { Reclaimed } from "./rows.ts";
 
@@ -8,7 +10,7 @@ import type { Reclaimed } from "./rows.ts";
  * Takes back up to `limit` leases. A job with attempts left is PENDING again at once; one without is FAILED
  * (`max_attempts_exceeded`); one to be cancelled is CANCELLED. Never waits for a lock: what another holds is skipped.
  */
-export async function reclaim(sql: Sql, limit: number): Promise<Reclaimed[]> {
+export async function reclaim(sql: Sql, limit: number, kept: KeptKinds = ALL_KINDS): Promise<Reclaimed[]> {
   const rows = await sql<ReclaimRow[]>`
     WITH lapsed AS MATERIALIZED (
       SELECT ${ending(sql)}
@@ -17,7 +19,7 @@ export async function reclaim(sql: Sql, limit: number): Promise<Reclaimed[]> {
       CROSS JOIN LATERAL (${jobOf(sql, "l.id", "RUNNING")}) j
       LIMIT ${limit}
       FOR UPDATE OF l, j SKIP LOCKED
-    ), ${takenBack(sql)}`;
+    ), ${takenBack(sql, kept)}`;
   return rows.map(toReclaimed);
 }
 
@@ -34,7 +36,11 @@ export interface StillHeld {
  * Takes back, as when they had run out, the leases that were pushed to these instances and that no worker still holds:
  * a worker that came back without them has lost them. To be called before the new session gets its first seat.
  */
-export async function reclaimUnheld(sql: Sql, instances: StillHeld[]): Promise<Reclaimed[]> {
+export async function reclaimUnheld(
+  sql: Sql,
+  instances: StillHeld[],
+  kept: KeptKinds = ALL_KINDS,
+): Promise<Reclaimed[]> {
   const rows = await sql<ReclaimRow[]>`
     WITH held AS MATERIALIZED (
       SELECT DISTINCT job_id FROM unnest(${instances.flatMap(({ held }) => held)}::text[]) AS h (job_id)
@@ -49,7 +55,7 @@ export async function reclaimUnheld(sql: Sql, instances: StillHeld[]): Promise<R
       WHERE j.instance_id = l.instance_id AND j.job_id NOT IN (SELECT job_id FROM held)
         AND coalesce(s.session_id = i.session_id, true)
       FOR UPDATE OF l, j SKIP LOCKED
-    ), ${takenBack(sql)}`;
+    ), ${takenBack(sql, kept)}`;
   return rows.map(toReclaimed);
 }
 
@@ -80,7 +86,7 @@ function toReclaimed(row: ReclaimRow): Reclaimed {
 /** What is kept of a lease `l` of job `j`, and what becomes of the job. */
 function ending(sql: Sql) {
   return sql`l.id, j.job_id, j.job_type, j.priority, j.next_run_at, j.attempt_count, j.locked_by, j.locked_at,
-    j.lease_token, j.instance_id, octet_length(j.payload::text) AS bytes, ${next(sql)} AS next`;
+    j.lease_token, j.instance_id, j.event_seq, j.tenant_id, j.source_domain, j.source_id, j.last_error, octet_length(j.payload::text) AS bytes, ${next(sql)} AS next`;
 }
 
 /** The state that follows, by the locked row `j`. */
@@ -93,7 +99,16 @@ function next(sql: Sql) {
  * Ends the leases in the CTE `lapsed`, whose jobs and lease rows are locked, and answers with them. The job is updated
  * by its own row alone, since a join could compare each job with each lease (claim-statement.ts).
  */
-function takenBack(sql: Sql) {
+const BACK_KINDS = ["reclaimed", "failed", "cancelled"] as const;
+const BACK = {
+  seq: "event_seq + 1",
+  kind: "CASE next WHEN 'PENDING' THEN 'reclaimed' ELSE lower(next) END",
+  attempt: "attempt_count",
+  worker: "locked_by",
+  error: "CASE next WHEN 'FAILED' THEN coalesce(nullif(last_error, ''), 'max_attempts_exceeded') END",
+};
+
+function takenBack(sql: Sql, kept: KeptKinds) {
   return sql`
     back AS (
       UPDATE ai_job j SET status = ${next(sql)},
@@ -105,14 +120,14 @@ function takenBack(sql: Sql) {
         settled_token = CASE WHEN j.cancel_requested_at IS NOT NULL THEN j.lease_token END,
         settled_as = CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED' END,
         finished_at = CASE WHEN ${next(sql)} <> 'PENDING' THEN now() END,
-        returns = 0, updated_at = now(), move = j.move + 1
+        returns = 0, updated_at = now(), event_seq = j.event_seq + 1, move = j.move + 1
       WHERE ${among(sql, "j.id", "lapsed")}
     ), lease AS (
       DELETE FROM ai_lease WHERE id = ANY (ARRAY(SELECT id FROM lapsed))
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM lapsed WHERE next = 'PENDING' ON CONFLICT DO NOTHING
-    )
+    )${eventsOf(sql, "event", sql`lapsed`, BACK, BACK_KINDS, kept)}
     SELECT job_id, job_type, attempt_count, next AS status, locked_by AS worker_id,
       extract(epoch FROM now() - locked_at)::float8 * 1000 AS duration_ms, lease_token AS token, instance_id
     FROM lapsed ORDER BY id`;

@@ -1,7 +1,9 @@
 /** Move: an attempt ends as its worker says, if its lease is still the job's. */
+import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
+import { eventsOf } from "./event-rows.ts";
 import { among, namedJobs } from "./lookups.ts";
 import type { Report, Reported, ReportStatus } from "./rows.ts";
 
@@ -9,8 +11,13 @@ import type { Report, Reported, ReportStatus } from "./rows.ts";
  * Settles each report in one statement: state, result row and queue rows together. Answers in the order of `reports`;
  * the rules stand in the order of the contract's table, the first that fits decides.
  */
-export async function report(sql: Sql, reports: Report[], backoff: Backoff): Promise<Reported[]> {
-  const rows = await reportStatement(sql, reports, backoff);
+export async function report(
+  sql: Sql,
+  reports: Report[],
+  backoff: Backoff,
+  kept: KeptKinds = ALL_KINDS,
+): Promise<Reported[]> {
+  const rows = await reportStatement(sql, reports, backoff, kept);
   return rows.map((r) => ({
     jobId: r.job_id,
     status: r.verdict,
@@ -32,39 +39,22 @@ interface ReportRow {
   instance_id: string | null;
 }
 
-function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
+const SETTLING_KINDS = ["retrying", "done", "failed", "cancelled"] as const;
+const SETTLED = {
+  seq: "event_seq + 1",
+  kind: "CASE next WHEN 'PENDING' THEN 'retrying' ELSE lower(next) END",
+  attempt: "attempt_count",
+  worker: "locked_by",
+  error: "CASE WHEN next IN ('PENDING', 'FAILED') THEN error END",
+};
+
+function reportStatement(sql: Sql, reports: Report[], backoff: Backoff, kept: KeptKinds) {
   // Of the job `j`, before it is settled: what its report says of a failure, if it says so and no cancel comes first.
   const failure = sql`(SELECT by_job FROM failure) -> j.id::text`;
   const cancelled = sql`j.cancel_requested_at IS NOT NULL`;
   const done = sql`j.cancel_requested_at IS NULL AND ${failure} IS NULL`;
   return sql<ReportRow[]>`
-    WITH input AS MATERIALIZED (
-      SELECT i.ord, i.job_id, i.token, i.status, i.result, i.error, i.retryable = 't' AS retryable,
-        i.delay_ms::float8 AS delay_ms,
-        row_number() OVER twin AS turn, first_value(i.status) OVER twin AS first_status
-      FROM unnest(${reports.map((r) => r.jobId)}::text[], ${reports.map((r) => r.token)}::text[],
-        ${reports.map((r) => r.status)}::text[], ${reports.map((r) => r.result)}::text[],
-        ${reports.map((r) => r.error)}::text[], ${reports.map((r) => (r.retryable ? "t" : "f"))}::text[],
-        ${reports.map((r) => (r.retryDelayMs === null ? null : String(r.retryDelayMs)))}::text[]
-      ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
-      WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)
-    ), met AS MATERIALIZED (
-      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at, j.instance_id,
-        coalesce(j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1, false) AS settles,
-        CASE WHEN j.id IS NULL THEN 'NOT_FOUND'
-          WHEN j.settled_token = i.token THEN
-            CASE j.settled_as WHEN 'CANCELLED' THEN 'CANCELLED' WHEN i.status THEN 'DUPLICATE' ELSE 'CONFLICT' END
-          WHEN j.status <> 'RUNNING' OR j.lease_token IS DISTINCT FROM i.token THEN 'LEASE_LOST'
-          WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-          WHEN i.turn > 1 THEN CASE WHEN i.status = i.first_status THEN 'DUPLICATE' ELSE 'CONFLICT' END
-          WHEN i.status = 'FAILED' AND i.retryable AND j.attempt_count < coalesce(nullif(j.max_attempts, 0), 5)
-            THEN 'RETRYING'
-          ELSE 'ACCEPTED' END AS verdict
-      FROM ${namedJobs(sql, "input")}
-    ), verdict AS MATERIALIZED (
-      SELECT *, CASE WHEN settles THEN CASE verdict WHEN 'RETRYING' THEN 'PENDING' WHEN 'CANCELLED' THEN 'CANCELLED'
-        ELSE status END END AS next FROM met
-    ), failure AS MATERIALIZED (
+    WITH ${judged(sql, reports)}, failure AS MATERIALIZED (
       SELECT jsonb_object_agg(id, jsonb_build_array(next, error, delay_ms)) AS by_job FROM verdict
       WHERE settles AND status = 'FAILED' AND next <> 'CANCELLED'
     ), settled AS (
@@ -81,7 +71,7 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
         finished_at = CASE WHEN ${failure} ->> 0 IS DISTINCT FROM 'PENDING' THEN now() END,
         lease_token = NULL, settled_token = j.lease_token,
         settled_as = CASE WHEN ${cancelled} THEN 'CANCELLED' WHEN ${done} THEN 'DONE' ELSE 'FAILED' END,
-        returns = 0, updated_at = now(), move = j.move + 1
+        returns = 0, updated_at = now(), event_seq = j.event_seq + 1, move = j.move + 1
       WHERE ${among(sql, "j.id", "verdict", "settles")}
       RETURNING j.id, j.status, j.job_type, j.priority, j.next_run_at,
         CASE WHEN j.status = 'PENDING' THEN octet_length(j.payload::text) END AS bytes
@@ -95,11 +85,44 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff) {
       SELECT now(), now(), v.result::jsonb, v.id FROM verdict v WHERE v.settles AND v.verdict = 'ACCEPTED'
       -- Only a row that Django's FAILED left behind can be in the way.
       ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
-    )
+    )${eventsOf(sql, "event", sql`(SELECT * FROM verdict WHERE settles) v`, SETTLED, SETTLING_KINDS, kept)}
     SELECT job_id, verdict, next AS to, CASE WHEN settles THEN job_type END AS job_type,
       CASE WHEN settles THEN attempt_count END AS attempt, CASE WHEN settles THEN instance_id END AS instance_id,
       CASE WHEN settles THEN extract(epoch FROM now() - locked_at)::float8 * 1000 END AS duration_ms
     FROM verdict ORDER BY ord`;
+}
+
+/** CTEs up to `verdict`: each report with its job, locked, and what becomes of it. */
+function judged(sql: Sql, reports: Report[]) {
+  return sql`
+    input AS MATERIALIZED (
+      SELECT i.ord, i.job_id, i.token, i.status, i.result, i.error, i.retryable = 't' AS retryable,
+        i.delay_ms::float8 AS delay_ms,
+        row_number() OVER twin AS turn, first_value(i.status) OVER twin AS first_status
+      FROM unnest(${reports.map((r) => r.jobId)}::text[], ${reports.map((r) => r.token)}::text[],
+        ${reports.map((r) => r.status)}::text[], ${reports.map((r) => r.result)}::text[],
+        ${reports.map((r) => r.error)}::text[], ${reports.map((r) => (r.retryable ? "t" : "f"))}::text[],
+        ${reports.map((r) => (r.retryDelayMs === null ? null : String(r.retryDelayMs)))}::text[]
+      ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
+      WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)
+    ), met AS MATERIALIZED (
+      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at, j.instance_id,
+        j.event_seq, j.tenant_id, j.source_domain, j.source_id, j.locked_by,
+        coalesce(j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1, false) AS settles,
+        CASE WHEN j.id IS NULL THEN 'NOT_FOUND'
+          WHEN j.settled_token = i.token THEN
+            CASE j.settled_as WHEN 'CANCELLED' THEN 'CANCELLED' WHEN i.status THEN 'DUPLICATE' ELSE 'CONFLICT' END
+          WHEN j.status <> 'RUNNING' OR j.lease_token IS DISTINCT FROM i.token THEN 'LEASE_LOST'
+          WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+          WHEN i.turn > 1 THEN CASE WHEN i.status = i.first_status THEN 'DUPLICATE' ELSE 'CONFLICT' END
+          WHEN i.status = 'FAILED' AND i.retryable AND j.attempt_count < coalesce(nullif(j.max_attempts, 0), 5)
+            THEN 'RETRYING'
+          ELSE 'ACCEPTED' END AS verdict
+      FROM ${namedJobs(sql, "input")}
+    ), verdict AS MATERIALIZED (
+      SELECT *, CASE WHEN settles THEN CASE verdict WHEN 'RETRYING' THEN 'PENDING' WHEN 'CANCELLED' THEN 'CANCELLED'
+        ELSE status END END AS next FROM met
+    )`;
 }
 
 /** job/retry.ts's backoffMs in SQL, for the row `j`; a test holds the two together. */

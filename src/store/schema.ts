@@ -8,6 +8,7 @@ import {
   bigint,
   boolean,
   check,
+  customType,
   foreignKey,
   index,
   integer,
@@ -69,6 +70,8 @@ export const aiJob = pgTable(
     finishedAt: time("finished_at"),
     /** The mark of our own writes: each sets move + 1; the triggers see to all others. */
     move: bigint("move", { mode: "number" }).notNull().default(0),
+    /** Counts the job's transitions; the newest event's seq, unless its kind is not kept. */
+    eventSeq: bigint("event_seq", { mode: "number" }).notNull().default(0),
   },
   (t) => [
     unique("ai_job_job_id_key").on(t.jobId),
@@ -167,6 +170,43 @@ export const aiBroker = pgTable("ai_broker", {
   seenAt: time("seen_at").notNull().defaultNow(),
 });
 
+/** A 64-bit transaction id, as text; Postgres compares it, we only carry it. */
+const xid8 = customType<{ data: string }>({ dataType: () => "xid8" });
+
+/** What happened to each job, one row for each transition of a kind that is kept. */
+export const aiEvent = pgTable(
+  "ai_event",
+  {
+    id: bigint("id", { mode: "number" }).generatedByDefaultAsIdentity(),
+    /** Of the transaction that wrote it: who reads on goes by (xid, id), since ids commit in any order. */
+    xid: xid8("xid").notNull().default(sql`pg_current_xact_id()`),
+    at: time("at").notNull().defaultNow(),
+    jobId: varchar("job_id", { length: 64 }).notNull(),
+    /** The job's event_seq. */
+    seq: bigint("seq", { mode: "number" }).notNull(),
+    kind: varchar("kind", { length: 16 }).notNull(),
+    jobType: varchar("job_type", { length: 50 }).notNull(),
+    attempt: integer("attempt").notNull(),
+    tenantId: varchar("tenant_id", { length: 64 }),
+    sourceDomain: varchar("source_domain", { length: 64 }),
+    sourceId: varchar("source_id", { length: 64 }),
+    workerId: varchar("worker_id", { length: 128 }),
+    error: text("error"),
+  },
+  (t) => [primaryKey({ name: "ai_event_pkey", columns: [t.xid, t.id] }), index("ai_event_job_idx").on(t.jobId, t.seq)],
+);
+
+/** At most one row: events up to here have been removed for their age. */
+export const aiEventHorizon = pgTable(
+  "ai_event_horizon",
+  {
+    one: boolean("one").primaryKey().default(true),
+    xid: xid8("xid").notNull(),
+    id: bigint("id", { mode: "number" }).notNull(),
+  },
+  (t) => [check("ai_event_horizon_one_check", sql`${t.one}`)],
+);
+
 /** Types that are held back. */
 export const aiTypePause = pgTable("ai_type_pause", {
   jobType: varchar("job_type", { length: 50 }).primaryKey(),
@@ -199,3 +239,7 @@ export const examsExamSheet = pgTable(
     check("exams_exam_sheet_sheet_id_check", sql`${t.sheetId} >= 0`),
   ],
 );
+
+export { aiJobArchive } from "./schema-archive.ts";
+export { aiEc2Intent } from "./schema-ec2.ts";
+export { aiDelivery, aiWebhook } from "./schema-webhooks.ts";

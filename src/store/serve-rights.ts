@@ -11,6 +11,12 @@ const WRITTEN = [
   "ai_worker",
   "ai_session",
   "ai_broker",
+  "ai_event",
+  "ai_event_horizon",
+  "ai_ec2_intent",
+  "ai_job_archive",
+  "ai_webhook",
+  "ai_delivery",
 ];
 
 /**

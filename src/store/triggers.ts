@@ -1,5 +1,6 @@
 /**
- * What keeps ai_ready and ai_lease true when somebody else writes ai_job: Django, its admin, plain SQL. Each statement
+ * What keeps ai_ready and ai_lease true when somebody else writes ai_job (Django, its admin, plain SQL), and writes the
+ * events of jobs that they end. Each statement
  * of ours sets move = move + 1 and moves the state rows itself; whoever leaves `move` alone is seen to here.
  */
 import { createHash } from "node:crypto";
@@ -19,6 +20,7 @@ BEGIN
   NEW.lease_token := NULL;
   NEW.instance_id := NULL;
   IF NEW.status IS DISTINCT FROM OLD.status THEN
+    NEW.event_seq := OLD.event_seq + 1;
     IF NEW.status = 'RUNNING' THEN
       NEW.settled_token := NULL;
       NEW.settled_as := NULL;
@@ -49,6 +51,12 @@ BEGIN
   END IF;
   IF TG_OP = 'DELETE' THEN
     RETURN NULL;
+  END IF;
+  IF TG_OP = 'UPDATE' AND NEW.status IN ('DONE', 'FAILED', 'CANCELLED') AND OLD.status <> NEW.status THEN
+    INSERT INTO ai_event (job_id, seq, kind, job_type, attempt, tenant_id, source_domain, source_id, worker_id, error)
+    VALUES (NEW.job_id, NEW.event_seq, lower(NEW.status), NEW.job_type, NEW.attempt_count, NEW.tenant_id,
+      NEW.source_domain, NEW.source_id, OLD.locked_by,
+      CASE NEW.status WHEN 'FAILED' THEN left(nullif(NEW.error_message, ''), 1000) END);
   END IF;
   IF NEW.status = 'PENDING' THEN
     INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)

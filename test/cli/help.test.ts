@@ -14,13 +14,24 @@ const COMMANDS = [
   ["jobs", "get"],
   ["jobs", "cancel"],
   ["jobs", "retry"],
+  ["watch"],
   ["workers"],
   ["stats"],
   ["types"],
   ["types", "pause"],
   ["types", "resume"],
+  ["ec2"],
+  ["ec2", "start"],
+  ["webhooks"],
+  ["webhooks", "add"],
+  ["webhooks", "list"],
+  ["webhooks", "remove"],
+  ["webhooks", "test"],
+  ["webhooks", "redeliver"],
 ];
-const PRINT_DATA = COMMANDS.filter((words) => !["serve", "dev", "demo", "jobs", "types"].includes(words.join(" ")));
+const PRINT_DATA = COMMANDS.filter(
+  (words) => !["serve", "dev", "demo", "jobs", "types", "ec2", "webhooks"].includes(words.join(" ")),
+);
 
 describe("help", () => {
   test("the first page names every command and every exit code", async () => {

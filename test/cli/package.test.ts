@@ -65,6 +65,9 @@ test("serve runs from it, with an embedded Postgres that it migrates", async () 
 test("a program can import the services, with their types", async () => {
   const program = `
     import { type AIJob, JobService, JobStatus } from "ai-job-broker/client";
+    import { type BrokerEvent, createBroker } from "ai-job-broker/server";
+    const seen: BrokerEvent[] = [];
+    createBroker({ settings: {} }).on("done", (event) => void seen.push(event));
     const id: AIJob["id"] = "x";
     console.log(JobService.typeName, JobStatus.DONE, id);`;
   await writeFile(join(folder, "program.ts"), program);

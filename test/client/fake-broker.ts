@@ -71,6 +71,7 @@ export async function fakeBroker(port = 0): Promise<FakeBroker> {
           getJob: (request, context) => call(jobs.getJob)(request, context),
           cancelJobs: (request, context) => call(jobs.cancelJobs)(request, context),
           retryJobs: (request, context) => call(jobs.retryJobs)(request, context),
+          watchJobs: (request, context) => call(jobs.watchJobs)(request, context),
         });
       },
     }),

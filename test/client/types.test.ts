@@ -122,3 +122,24 @@ test.each([
 ])("an option that will not do is refused by name: %j", (options, words) => {
   expect(() => createWorker({ ...at, ...options } as never)).toThrow(words);
 });
+
+test("an outcome has the result of its type once it is DONE, and an update what its kind has", () => {
+  const client = createClient(at);
+  const calls = async () => {
+    const outcome = await client.dispatchAndWait("ocr", { image_path: "a" }, { timeoutMs: 1_000, priority: 1 });
+    expectTypeOf(outcome.jobId).toEqualTypeOf<string>();
+    // @ts-expect-error it may have failed
+    outcome.result.text;
+    if (outcome.status === "DONE") expectTypeOf(outcome.result?.text).toEqualTypeOf<string | undefined>();
+    else expectTypeOf(outcome.error).toEqualTypeOf<string | undefined>();
+    const other = await client.dispatchAndWait("mine", { any: 1 });
+    expectTypeOf(other.result).toEqualTypeOf<Record<string, unknown> | undefined>();
+    for await (const update of client.watch({ types: ["ocr"] })) {
+      expectTypeOf(update.cursor).toEqualTypeOf<string>();
+      // @ts-expect-error it may be a state
+      update.changes;
+      if (update.kind === "changes") expectTypeOf(update.changes[0]?.jobId).toEqualTypeOf<string | undefined>();
+    }
+  };
+  expect(calls).toBeTypeOf("function");
+});

@@ -108,7 +108,7 @@ export function givenSessions(more: GivenStore = {}) {
   const ended: string[] = [];
   const resized: string[] = [];
   const calls = { seats: 0, opened: 0 };
-  const lines: { cause?: string; held?: number; returned?: number }[] = [];
+  const lines: { reason?: string; msg?: string; held?: number; returned?: number }[] = [];
   const log = pino({ level: "trace" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const sessions = new Sessions({
     limits: LIMITS,

@@ -116,7 +116,7 @@ describe("the end of a stream", () => {
     expect(released).toEqual(["x"]);
     expect(ended).toEqual(["s1"]);
     expect(outlet.said.at(-1)).toBe("end: OK");
-    expect(lines.at(-1)).toMatchObject({ cause: "OK", held: 2, returned: 1 });
+    expect(lines.at(-1)).toMatchObject({ msg: expect.stringMatching(/ended: OK$/), held: 2, returned: 1 });
   });
 
   test("happens once: a second call gives nothing back again and waits for the first", async () => {

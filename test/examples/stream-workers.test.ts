@@ -23,8 +23,8 @@ describe.each(STREAM_WORKERS)("a job of %s", { timeout: 60_000 }, (file) => {
     const env = { BROKER_URL: broker.url, BROKER_TOKEN: API_TOKEN };
     const producer = await runExample(node, "producer-node/producer.ts", env).done;
     expect(producer).toMatchObject({ code: 0, stderr: "" });
-    expect(producer.stdout).toMatch(/done by \S+-\d+: .*what stands on examples\/sheets\/english\.png/);
-    const [, jobId] = /^dispatched (\S+)\n/.exec(producer.stdout) ?? [];
+    expect(producer.stdout).toMatch(/ is done: .*what stands on examples\/sheets\/english\.png/);
+    const [, jobId] = /^(\S+) is done/.exec(producer.stdout) ?? [];
     expect(worker.stdout()).toContain(`${jobId}: attempt 1\n`);
   });
 

@@ -30,6 +30,8 @@ test("each reason has its code, one ErrorInfo, its line in docs/errors.md, and a
     SHUTTING_DOWN: [Code.Unavailable, 1_000],
     DATABASE_DOWN: [Code.Unavailable, 1_000],
     JOB_NOT_FOUND: [Code.NotFound, undefined],
+    CURSOR_EXPIRED: [Code.FailedPrecondition, undefined],
+    WEBHOOK_NOT_FOUND: [Code.NotFound, undefined],
     IDEMPOTENCY_KEY_REUSED: [Code.AlreadyExists, undefined],
     UNKNOWN_JOB_TYPE: [Code.FailedPrecondition, undefined],
     QUEUE_FULL: [Code.ResourceExhausted, 1_000],

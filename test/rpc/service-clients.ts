@@ -30,6 +30,9 @@ export const SERVICE_LIMITS: ServiceLimits = {
   strictTypes: false,
   pingMs: 20_000,
   silenceMs: 60_000,
+  maxWatches: 1_000,
+  watchHeartbeatMs: 15_000,
+  watchStallMs: 60_000,
   maxFramesPerSecond: 1_000,
 };
 
@@ -41,7 +44,7 @@ export interface ServiceClients {
   admin: Client<typeof AdminService>;
 }
 
-export interface ServiceOptions extends Pick<ServiceContext, "moves" | "seen"> {
+export interface ServiceOptions extends Pick<ServiceContext, "moves" | "seen" | "webhooks" | "startWorkers"> {
   db?: Database;
   limits?: Partial<ServiceLimits>;
 }
@@ -51,6 +54,7 @@ export function serviceClients(ctx: ServiceOptions): ServiceClients {
     ...ctx,
     // Streams have tests of their own, on a real broker.
     streams: undefined as never,
+    watches: undefined as never,
     // A test without a database shows that the call does not touch it.
     db: ctx.db ?? (undefined as unknown as Database),
     limits: { ...SERVICE_LIMITS, ...ctx.limits },

@@ -86,6 +86,7 @@ describe("claim", () => {
     const service = createWorkerService({
       moves,
       streams: undefined as never,
+      watches: undefined as never,
       db: undefined as never,
       limits: SERVICE_LIMITS,
       identity: IDENTITY,

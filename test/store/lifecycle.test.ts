@@ -10,7 +10,7 @@ import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
 import { release } from "../../src/store/release.ts";
 import { retry } from "../../src/store/retry.ts";
-import { test } from "../support/db.ts";
+import { test, truncateAll } from "../support/db.ts";
 import {
   claimAs,
   claimSeats,
@@ -108,16 +108,39 @@ const APPLY: [Move, string, (db: Database, s: Subject) => Promise<unknown>][] = 
   ["retry", "retry", (db, s) => retry(db.sql, [s.jobId])],
 ];
 
+/** What an event tells of a move that led to this state. */
+function kindOf(move: Move, to: Status): string {
+  if (to === "RUNNING") return "started";
+  if (to !== "PENDING") return to.toLowerCase();
+  const kinds: Partial<Record<Move, string>> = { release: "released", reclaim: "reclaimed", retry: "retried" };
+  return kinds[move] ?? "retrying";
+}
+
+/** All of the job's, numbered without a gap. Not of Django's reclaim, by which one of the states is entered. */
+async function eventsOf(db: Database, jobId: string) {
+  const events = await db.sql`SELECT kind, row_number() OVER (ORDER BY seq)::int AS seq FROM ai_event
+    WHERE job_id = ${jobId} ORDER BY seq`;
+  const [job] = await db.sql`SELECT event_seq::int AS seq, (SELECT max(seq)::int FROM ai_event e
+    WHERE e.job_id = j.job_id) AS newest FROM ai_job j WHERE job_id = ${jobId}`;
+  expect(Number(job?.["seq"]) - Number(job?.["newest"])).toBeLessThanOrEqual(1);
+  return events.map(({ kind, seq }) => ({ kind, seq }));
+}
+
 test("every move on every state ends where the table says, and the small tables follow", async ({ db }) => {
   const seen = new Set<string>();
   for (const [state, enter] of Object.entries(STATES)) {
     for (const [move, name, apply] of APPLY) {
-      await db.sql`TRUNCATE ai_job, ai_result, ai_ready, ai_lease`;
+      await truncateAll(db);
       const subject = await enter(db);
       const from = await statusOf(db, subject.jobId);
       expect(state.startsWith(from)).toBe(true);
+      const before = await eventsOf(db, subject.jobId);
       await apply(db, subject);
       const to = await statusOf(db, subject.jobId);
+      const event = { kind: kindOf(move, to), seq: before.length + 1 };
+      expect(await eventsOf(db, subject.jobId), `${name} on ${state}`).toEqual(
+        from === to ? before : [...before, event],
+      );
       expect(isLegal(move, from, to), `${name} on ${state} ended in ${to}`).toBe(true);
       if (from !== to) seen.add(`${move} ${from} ${to}`);
       await expectNoDrift(db);

@@ -138,15 +138,15 @@ test("a pushed job is kept alive by unary heartbeats on the other broker, well p
   db,
   url,
 }) => {
-  await using here = await startTestBroker(url, { LEASE_TTL_MS: "600" });
-  await using there = await startTestBroker(url, { LEASE_TTL_MS: "600" });
+  await using here = await startTestBroker(url, { LEASE_TTL_MS: "1500" });
+  await using there = await startTestBroker(url, { LEASE_TTL_MS: "1500" });
   await using work = await openWorker(here, { maxInFlight: 1 });
   await dispatchAll(here, ["a"]);
   const job = await takeJob(work);
   const first = job.leaseExpiresAt;
   const firstMs = Number(first?.seconds) * 1_000 + Number(first?.nanos) / 1e6;
   // The database's clock is this machine's.
-  while (Date.now() < firstMs + 600) {
+  while (Date.now() < firstMs + 200) {
     const { leases } = await there.worker.heartbeat({ workerId: "raw-1", leases: [leaseOf(job)] });
     expect(leases.map(({ verdict }) => verdict)).toEqual([LeaseVerdict.CONTINUE]);
   }

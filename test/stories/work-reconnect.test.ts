@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { LeaseVerdict, ReportStatus } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { startTestBroker } from "../support/broker.ts";
 import { test } from "../support/db.ts";
-import { expectNoDrift, rowOf, statusOf } from "../support/jobs.ts";
+import { expectNoDrift, expire, rowOf, statusOf } from "../support/jobs.ts";
 import { until } from "../support/until.ts";
 import {
   afterLooks,
@@ -64,15 +64,16 @@ test("the Welcome's verdict prolongs the lease as a heartbeat does", async ({ db
 });
 
 test("a worker that comes back after its lease ran out is told LOST, and what it reports changes nothing", async ({
-  db: _,
+  db,
   url,
 }) => {
-  await using broker = await startTestBroker(url, { LEASE_TTL_MS: "200" });
+  await using broker = await startTestBroker(url);
   await using before = await openWorker(broker, { maxInFlight: 1 });
   await dispatchAll(broker, ["a"]);
   const held = await takeJobs(before, 1);
   await hearAll(before);
   before.destroy();
+  await expire(db, "a");
   await using heir = await openWorker(broker, { workerId: "heir", maxInFlight: 1 });
   const [again] = await takeJobs(heir, 1);
   expect(again?.attempt).toBe(2);

@@ -114,11 +114,11 @@ test("a superseded worker's frames that are still under way do no harm to the ne
   await dispatchAll(first, ["a", "b"]);
   const held = await takeJobs(older, 1);
   const lease = { jobId: "a", leaseToken: held[0]?.leaseToken ?? "" };
-  const hello = openWorker(second, { instanceId: older.instanceId, maxInFlight: 1, held: [lease] });
+  await using newer = await openWorker(second, { instanceId: older.instanceId, maxInFlight: 1, held: [lease] });
+  // Whether or not its broker has heard of the newer stream by now.
   older.send({ capacity: { maxInFlight: 100 } });
   older.send({ heartbeat: { id: 1n, leases: [lease] } });
   older.send({ drain: {} });
-  await using newer = await hello;
   await older.ended;
   await using witness = await openWitness(second);
   await afterLooks(db, witness);

@@ -7,7 +7,7 @@ import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../gen/
 import { devFilePath, readDevFile } from "../dev-file.ts";
 import { codeOf } from "../explain.ts";
 import { isLoopback } from "../loopback.ts";
-import { openSession } from "../session.ts";
+import { clientCertificate, openSession } from "../session.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const SHORT_TOKEN = 16;
@@ -93,6 +93,12 @@ export async function checkPort(config: Config): Promise<Finding> {
   }
   const health = await askHealth(config);
   if (health === Serving.SERVING) return ok("port", `a broker answers at ${at}`);
+  if (health === undefined && config.tlsClientCaFile !== undefined && config.brokerCertFile === undefined)
+    return warn(
+      "port",
+      `${at} is taken, and it was not asked by what: a broker here wants a client's certificate`,
+      "set BROKER_CERT_FILE and BROKER_KEY_FILE, and run doctor again",
+    );
   if (health !== undefined)
     return warn("port", `a broker answers at ${at} that is not serving`, "see its log: is its database away?");
   return fail(
@@ -113,7 +119,7 @@ async function tryToListen(host: string, port: number): Promise<string | undefin
 async function askHealth(config: Config): Promise<number | undefined> {
   const host = config.host === "0.0.0.0" || config.host === "::" ? "localhost" : config.host;
   const url = `${config.tlsCertFile ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${config.port}`;
-  const session = openSession(url, { rejectUnauthorized: false });
+  const session = openSession(url, { rejectUnauthorized: false, ...clientCertificate(config) });
   const transport = createGrpcTransport({ baseUrl: url, sessionManager: session, defaultTimeoutMs: HEALTH_TIMEOUT_MS });
   try {
     // The first token opens health where OPEN_INTROSPECTION is off.

@@ -5,17 +5,17 @@
 // @generated from file aibroker/v1/admin_service.proto (package aibroker.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file aibroker/v1/admin_service.proto.
  */
 export const file_aibroker_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9haWJyb2tlci92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgthaWJyb2tlci52MSIoCg9HZXRTdGF0c1JlcXVlc3QSFQoNaW5jbHVkZV9lbmRlZBgBIAEoCCJpChBHZXRTdGF0c1Jlc3BvbnNlEiUKBXR5cGVzGAEgAygLMhYuYWlicm9rZXIudjEuVHlwZVN0YXRzEi4KCmNvdW50ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIroBCglUeXBlU3RhdHMSDAoEdHlwZRgBIAEoCRILCgNkdWUYAiABKAMSEQoJc2NoZWR1bGVkGAMgASgDEg8KB3J1bm5pbmcYBCABKAMSDAoEZG9uZRgFIAEoAxIOCgZmYWlsZWQYBiABKAMSEQoJY2FuY2VsbGVkGAcgASgDEg4KBnBhdXNlZBgIIAEoCBItCgpvbGRlc3RfZHVlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI7ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiQKB3dvcmtlcnMYASADKAsyEy5haWJyb2tlci52MS5Xb3JrZXIi7QEKBldvcmtlchIRCgl3b3JrZXJfaWQYASABKAkSDwoHcnVubmluZxgCIAEoBRIOCgZsZWdhY3kYAyABKAgSDQoFdHlwZXMYBCADKAkSMQoNZmlyc3Rfc2Vlbl9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMbGFzdF9zZWVuX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdqb2JfaWRzGAcgAygJEioKB3N0cmVhbXMYCCADKAsyGS5haWJyb2tlci52MS5Xb3JrZXJTdHJlYW0iowEKDFdvcmtlclN0cmVhbRITCgtpbnN0YW5jZV9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoCRIVCg1tYXhfaW5fZmxpZ2h0GAQgASgFEjAKDGNvbm5lY3RlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGY2xpZW50GAYgASgJIjAKEFBhdXNlVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiOgoRUGF1c2VUeXBlUmVzcG9uc2USJQoFcGF1c2UYASABKAsyFi5haWJyb2tlci52MS5UeXBlUGF1c2UiWAoJVHlwZVBhdXNlEgwKBHR5cGUYASABKAkSLQoJcGF1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAyABKAkiIQoRUmVzdW1lVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCSIlChJSZXN1bWVUeXBlUmVzcG9uc2USDwoHcmVzdW1lZBgBIAEoCCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCL7AQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAkSLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGF0YWJhc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQcG9zdGdyZXNfdmVyc2lvbhgFIAEoCRIUCgxub2RlX3ZlcnNpb24YBiABKAkSKQoGbGltaXRzGAcgASgLMhkuYWlicm9rZXIudjEuU2VydmVyTGltaXRzIpkCCgxTZXJ2ZXJMaW1pdHMSLAoJbGVhc2VfdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDnNoaW1fbGVhc2VfdHRsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhkKEW1heF9wYXlsb2FkX2J5dGVzGAMgASgDEhgKEG1heF9yZXN1bHRfYnl0ZXMYBCABKAMSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBSABKAMSGAoQbWF4X2Fuc3dlcl9ieXRlcxgGIAEoAxIRCgltYXhfYmF0Y2gYByABKAUSKwoIbWF4X3dhaXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24yqwMKDEFkbWluU2VydmljZRJMCghHZXRTdGF0cxIcLmFpYnJva2VyLnYxLkdldFN0YXRzUmVxdWVzdBodLmFpYnJva2VyLnYxLkdldFN0YXRzUmVzcG9uc2UiA5ACARJVCgtMaXN0V29ya2VycxIfLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACARJKCglQYXVzZVR5cGUSHS5haWJyb2tlci52MS5QYXVzZVR5cGVSZXF1ZXN0Gh4uYWlicm9rZXIudjEuUGF1c2VUeXBlUmVzcG9uc2USTQoKUmVzdW1lVHlwZRIeLmFpYnJva2VyLnYxLlJlc3VtZVR5cGVSZXF1ZXN0Gh8uYWlicm9rZXIudjEuUmVzdW1lVHlwZVJlc3BvbnNlElsKDUdldFNlcnZlckluZm8SIS5haWJyb2tlci52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoiLmFpYnJva2VyLnYxLkdldFNlcnZlckluZm9SZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Ch9haWJyb2tlci92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgthaWJyb2tlci52MSIoCg9HZXRTdGF0c1JlcXVlc3QSFQoNaW5jbHVkZV9lbmRlZBgBIAEoCCJpChBHZXRTdGF0c1Jlc3BvbnNlEiUKBXR5cGVzGAEgAygLMhYuYWlicm9rZXIudjEuVHlwZVN0YXRzEi4KCmNvdW50ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIroBCglUeXBlU3RhdHMSDAoEdHlwZRgBIAEoCRILCgNkdWUYAiABKAMSEQoJc2NoZWR1bGVkGAMgASgDEg8KB3J1bm5pbmcYBCABKAMSDAoEZG9uZRgFIAEoAxIOCgZmYWlsZWQYBiABKAMSEQoJY2FuY2VsbGVkGAcgASgDEg4KBnBhdXNlZBgIIAEoCBItCgpvbGRlc3RfZHVlGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhQKEkxpc3RXb3JrZXJzUmVxdWVzdCI7ChNMaXN0V29ya2Vyc1Jlc3BvbnNlEiQKB3dvcmtlcnMYASADKAsyEy5haWJyb2tlci52MS5Xb3JrZXIi7QEKBldvcmtlchIRCgl3b3JrZXJfaWQYASABKAkSDwoHcnVubmluZxgCIAEoBRIOCgZsZWdhY3kYAyABKAgSDQoFdHlwZXMYBCADKAkSMQoNZmlyc3Rfc2Vlbl9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMbGFzdF9zZWVuX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdqb2JfaWRzGAcgAygJEioKB3N0cmVhbXMYCCADKAsyGS5haWJyb2tlci52MS5Xb3JrZXJTdHJlYW0iowEKDFdvcmtlclN0cmVhbRITCgtpbnN0YW5jZV9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoCRIVCg1tYXhfaW5fZmxpZ2h0GAQgASgFEjAKDGNvbm5lY3RlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGY2xpZW50GAYgASgJIjAKEFBhdXNlVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiOgoRUGF1c2VUeXBlUmVzcG9uc2USJQoFcGF1c2UYASABKAsyFi5haWJyb2tlci52MS5UeXBlUGF1c2UiWAoJVHlwZVBhdXNlEgwKBHR5cGUYASABKAkSLQoJcGF1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAyABKAkiIQoRUmVzdW1lVHlwZVJlcXVlc3QSDAoEdHlwZRgBIAEoCSIlChJSZXN1bWVUeXBlUmVzcG9uc2USDwoHcmVzdW1lZBgBIAEoCCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCL7AQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEwoLaW5zdGFuY2VfaWQYAiABKAkSLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNZGF0YWJhc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQcG9zdGdyZXNfdmVyc2lvbhgFIAEoCRIUCgxub2RlX3ZlcnNpb24YBiABKAkSKQoGbGltaXRzGAcgASgLMhkuYWlicm9rZXIudjEuU2VydmVyTGltaXRzIpkCCgxTZXJ2ZXJMaW1pdHMSLAoJbGVhc2VfdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDnNoaW1fbGVhc2VfdHRsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhkKEW1heF9wYXlsb2FkX2J5dGVzGAMgASgDEhgKEG1heF9yZXN1bHRfYnl0ZXMYBCABKAMSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBSABKAMSGAoQbWF4X2Fuc3dlcl9ieXRlcxgGIAEoAxIRCgltYXhfYmF0Y2gYByABKAUSKwoIbWF4X3dhaXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iKwoTU3RhcnRXb3JrZXJzUmVxdWVzdBIUCgxpbnN0YW5jZV9pZHMYASADKAkiSAoUU3RhcnRXb3JrZXJzUmVzcG9uc2USMAoHcmVzdWx0cxgBIAMoCzIfLmFpYnJva2VyLnYxLlN0YXJ0V29ya2Vyc1Jlc3VsdCJkChJTdGFydFdvcmtlcnNSZXN1bHQSEwoLaW5zdGFuY2VfaWQYASABKAkSKAoGc3RhdHVzGAIgASgOMhguYWlicm9rZXIudjEuU3RhcnRTdGF0dXMSDwoHbWVzc2FnZRgDIAEoCSJRChRDcmVhdGVXZWJob29rUmVxdWVzdBILCgN1cmwYASABKAkSDQoFdHlwZXMYAiADKAkSDQoFa2luZHMYAyADKAkSDgoGc2VjcmV0GAQgASgJIk4KFUNyZWF0ZVdlYmhvb2tSZXNwb25zZRIlCgd3ZWJob29rGAEgASgLMhQuYWlicm9rZXIudjEuV2ViaG9vaxIOCgZzZWNyZXQYAiABKAkisAMKB1dlYmhvb2sSCgoCaWQYASABKAkSCwoDdXJsGAIgASgJEg0KBXR5cGVzGAMgAygJEg0KBWtpbmRzGAQgAygJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Rpc2FibGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9kaXNhYmxlZF9yZWFzb24YByABKAkSDwoHcGVuZGluZxgIIAEoBRIMCgRkZWFkGAkgASgFEhAKCGZhaWx1cmVzGAogASgFEjAKDHBhdXNlZF91bnRpbBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGFzdF9zdGF0dXMYDCABKAUSEgoKbGFzdF9lcnJvchgNIAEoCRIxCg1sYXN0X2Vycm9yX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1ChFsYXN0X2RlbGl2ZXJlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiFQoTTGlzdFdlYmhvb2tzUmVxdWVzdCI+ChRMaXN0V2ViaG9va3NSZXNwb25zZRImCgh3ZWJob29rcxgBIAMoCzIULmFpYnJva2VyLnYxLldlYmhvb2siKgoURGVsZXRlV2ViaG9va1JlcXVlc3QSEgoKd2ViaG9va19pZBgBIAEoCSIoChVEZWxldGVXZWJob29rUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoCCIoChJUZXN0V2ViaG9va1JlcXVlc3QSEgoKd2ViaG9va19pZBgBIAEoCSKCAQoTVGVzdFdlYmhvb2tSZXNwb25zZRIRCglkZWxpdmVyZWQYASABKAgSDgoGc3RhdHVzGAIgASgFEg0KBWVycm9yGAMgASgJEicKBHRvb2sYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXZlbnRfaWQYBSABKAkikwEKF1JlZGVsaXZlcldlYmhvb2tSZXF1ZXN0EhIKCndlYmhvb2tfaWQYASABKAkSDgoEZGVhZBgCIAEoCEgAEhAKBmpvYl9pZBgDIAEoCUgAEisKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEgsKA3NlcRgFIAEoA0IICgZldmVudHMiKQoYUmVkZWxpdmVyV2ViaG9va1Jlc3BvbnNlEg0KBWNvdW50GAEgASgFKroCCgtTdGFydFN0YXR1cxIcChhTVEFSVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRTVEFSVF9TVEFUVVNfU1RBUlRFRBABEhgKFFNUQVJUX1NUQVRVU19SVU5OSU5HEAISHAoYU1RBUlRfU1RBVFVTX0lOX1BST0dSRVNTEAMSGQoVU1RBUlRfU1RBVFVTX1NUT1BQSU5HEAQSGgoWU1RBUlRfU1RBVFVTX05PVF9GT1VORBAFEhwKGFNUQVJUX1NUQVRVU19OT19DQVBBQ0lUWRAGEhoKFlNUQVJUX1NUQVRVU19USFJPVFRMRUQQBxIXChNTVEFSVF9TVEFUVVNfREVOSUVEEAgSGAoUU1RBUlRfU1RBVFVTX0RSWV9SVU4QCRIXChNTVEFSVF9TVEFUVVNfRkFJTEVEEAoyvQcKDEFkbWluU2VydmljZRJMCghHZXRTdGF0cxIcLmFpYnJva2VyLnYxLkdldFN0YXRzUmVxdWVzdBodLmFpYnJva2VyLnYxLkdldFN0YXRzUmVzcG9uc2UiA5ACARJVCgtMaXN0V29ya2VycxIfLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLmFpYnJva2VyLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2UiA5ACARJKCglQYXVzZVR5cGUSHS5haWJyb2tlci52MS5QYXVzZVR5cGVSZXF1ZXN0Gh4uYWlicm9rZXIudjEuUGF1c2VUeXBlUmVzcG9uc2USTQoKUmVzdW1lVHlwZRIeLmFpYnJva2VyLnYxLlJlc3VtZVR5cGVSZXF1ZXN0Gh8uYWlicm9rZXIudjEuUmVzdW1lVHlwZVJlc3BvbnNlElsKDUdldFNlcnZlckluZm8SIS5haWJyb2tlci52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoiLmFpYnJva2VyLnYxLkdldFNlcnZlckluZm9SZXNwb25zZSIDkAIBElMKDFN0YXJ0V29ya2VycxIgLmFpYnJva2VyLnYxLlN0YXJ0V29ya2Vyc1JlcXVlc3QaIS5haWJyb2tlci52MS5TdGFydFdvcmtlcnNSZXNwb25zZRJWCg1DcmVhdGVXZWJob29rEiEuYWlicm9rZXIudjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaIi5haWJyb2tlci52MS5DcmVhdGVXZWJob29rUmVzcG9uc2USWAoMTGlzdFdlYmhvb2tzEiAuYWlicm9rZXIudjEuTGlzdFdlYmhvb2tzUmVxdWVzdBohLmFpYnJva2VyLnYxLkxpc3RXZWJob29rc1Jlc3BvbnNlIgOQAgESVgoNRGVsZXRlV2ViaG9vaxIhLmFpYnJva2VyLnYxLkRlbGV0ZVdlYmhvb2tSZXF1ZXN0GiIuYWlicm9rZXIudjEuRGVsZXRlV2ViaG9va1Jlc3BvbnNlElAKC1Rlc3RXZWJob29rEh8uYWlicm9rZXIudjEuVGVzdFdlYmhvb2tSZXF1ZXN0GiAuYWlicm9rZXIudjEuVGVzdFdlYmhvb2tSZXNwb25zZRJfChBSZWRlbGl2ZXJXZWJob29rEiQuYWlicm9rZXIudjEuUmVkZWxpdmVyV2ViaG9va1JlcXVlc3QaJS5haWJyb2tlci52MS5SZWRlbGl2ZXJXZWJob29rUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aibroker.v1.GetStatsRequest
@@ -507,6 +507,533 @@ export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
   messageDesc(file_aibroker_v1_admin_service, 14);
 
 /**
+ * @generated from message aibroker.v1.StartWorkersRequest
+ */
+export type StartWorkersRequest = Message<"aibroker.v1.StartWorkersRequest"> & {
+  /**
+   * Of those in EC2_WORKER_INSTANCE_IDS, at most 100; empty: all of them, one after another.
+   *
+   * @generated from field: repeated string instance_ids = 1;
+   */
+  instanceIds: string[];
+};
+
+/**
+ * Describes the message aibroker.v1.StartWorkersRequest.
+ * Use `create(StartWorkersRequestSchema)` to create a new message.
+ */
+export const StartWorkersRequestSchema: GenMessage<StartWorkersRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 15);
+
+/**
+ * @generated from message aibroker.v1.StartWorkersResponse
+ */
+export type StartWorkersResponse = Message<"aibroker.v1.StartWorkersResponse"> & {
+  /**
+   * One for each instance, in the order given.
+   *
+   * @generated from field: repeated aibroker.v1.StartWorkersResult results = 1;
+   */
+  results: StartWorkersResult[];
+};
+
+/**
+ * Describes the message aibroker.v1.StartWorkersResponse.
+ * Use `create(StartWorkersResponseSchema)` to create a new message.
+ */
+export const StartWorkersResponseSchema: GenMessage<StartWorkersResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 16);
+
+/**
+ * @generated from message aibroker.v1.StartWorkersResult
+ */
+export type StartWorkersResult = Message<"aibroker.v1.StartWorkersResult"> & {
+  /**
+   * @generated from field: string instance_id = 1;
+   */
+  instanceId: string;
+
+  /**
+   * @generated from field: aibroker.v1.StartStatus status = 2;
+   */
+  status: StartStatus;
+
+  /**
+   * What happened and what to do, for people.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message aibroker.v1.StartWorkersResult.
+ * Use `create(StartWorkersResultSchema)` to create a new message.
+ */
+export const StartWorkersResultSchema: GenMessage<StartWorkersResult> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 17);
+
+/**
+ * @generated from message aibroker.v1.CreateWebhookRequest
+ */
+export type CreateWebhookRequest = Message<"aibroker.v1.CreateWebhookRequest"> & {
+  /**
+   * https://…, at most 2,000 characters, without a user, a password and a fragment. http:// and private addresses only
+   * where WEBHOOK_ALLOW_HTTP and WEBHOOK_ALLOW_PRIVATE say so.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Only jobs of these types, at most 100; empty: of any.
+   *
+   * @generated from field: repeated string types = 2;
+   */
+  types: string[];
+
+  /**
+   * Only events of these kinds: dispatched, started, retrying, released, reclaimed, retried, done, failed, cancelled.
+   * Empty: done, failed and cancelled. Kinds that are not kept (EVENT_KINDS) never come.
+   *
+   * @generated from field: repeated string kinds = 3;
+   */
+  kinds: string[];
+
+  /**
+   * whsec_ and the base64 of 24 to 64 bytes, to take over one that receivers know; empty: a new one is made.
+   *
+   * @generated from field: string secret = 4;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message aibroker.v1.CreateWebhookRequest.
+ * Use `create(CreateWebhookRequestSchema)` to create a new message.
+ */
+export const CreateWebhookRequestSchema: GenMessage<CreateWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 18);
+
+/**
+ * @generated from message aibroker.v1.CreateWebhookResponse
+ */
+export type CreateWebhookResponse = Message<"aibroker.v1.CreateWebhookResponse"> & {
+  /**
+   * @generated from field: aibroker.v1.Webhook webhook = 1;
+   */
+  webhook?: Webhook | undefined;
+
+  /**
+   * Verifies the signatures; it is never shown again.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message aibroker.v1.CreateWebhookResponse.
+ * Use `create(CreateWebhookResponseSchema)` to create a new message.
+ */
+export const CreateWebhookResponseSchema: GenMessage<CreateWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 19);
+
+/**
+ * @generated from message aibroker.v1.Webhook
+ */
+export type Webhook = Message<"aibroker.v1.Webhook"> & {
+  /**
+   * wh_…
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * @generated from field: repeated string types = 3;
+   */
+  types: string[];
+
+  /**
+   * @generated from field: repeated string kinds = 4;
+   */
+  kinds: string[];
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 5;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * Set once its endpoint has answered 410: nothing is sent any more.
+   *
+   * @generated from field: google.protobuf.Timestamp disabled_at = 6;
+   */
+  disabledAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string disabled_reason = 7;
+   */
+  disabledReason: string;
+
+  /**
+   * Events that are still to be delivered, and those that were given up; counted up to 100,000.
+   *
+   * @generated from field: int32 pending = 8;
+   */
+  pending: number;
+
+  /**
+   * @generated from field: int32 dead = 9;
+   */
+  dead: number;
+
+  /**
+   * Failed tries in a row; from 5 on it is asked with one event at a time, after pauses.
+   *
+   * @generated from field: int32 failures = 10;
+   */
+  failures: number;
+
+  /**
+   * Nothing is sent before; absent where there is no pause.
+   *
+   * @generated from field: google.protobuf.Timestamp paused_until = 11;
+   */
+  pausedUntil?: Timestamp | undefined;
+
+  /**
+   * Of the latest failure: the HTTP status, 0 where there was no answer, the words, and when.
+   *
+   * @generated from field: int32 last_status = 12;
+   */
+  lastStatus: number;
+
+  /**
+   * @generated from field: string last_error = 13;
+   */
+  lastError: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_error_at = 14;
+   */
+  lastErrorAt?: Timestamp | undefined;
+
+  /**
+   * To within 5 s.
+   *
+   * @generated from field: google.protobuf.Timestamp last_delivered_at = 15;
+   */
+  lastDeliveredAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.Webhook.
+ * Use `create(WebhookSchema)` to create a new message.
+ */
+export const WebhookSchema: GenMessage<Webhook> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 20);
+
+/**
+ * @generated from message aibroker.v1.ListWebhooksRequest
+ */
+export type ListWebhooksRequest = Message<"aibroker.v1.ListWebhooksRequest"> & {
+};
+
+/**
+ * Describes the message aibroker.v1.ListWebhooksRequest.
+ * Use `create(ListWebhooksRequestSchema)` to create a new message.
+ */
+export const ListWebhooksRequestSchema: GenMessage<ListWebhooksRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 21);
+
+/**
+ * @generated from message aibroker.v1.ListWebhooksResponse
+ */
+export type ListWebhooksResponse = Message<"aibroker.v1.ListWebhooksResponse"> & {
+  /**
+   * @generated from field: repeated aibroker.v1.Webhook webhooks = 1;
+   */
+  webhooks: Webhook[];
+};
+
+/**
+ * Describes the message aibroker.v1.ListWebhooksResponse.
+ * Use `create(ListWebhooksResponseSchema)` to create a new message.
+ */
+export const ListWebhooksResponseSchema: GenMessage<ListWebhooksResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 22);
+
+/**
+ * @generated from message aibroker.v1.DeleteWebhookRequest
+ */
+export type DeleteWebhookRequest = Message<"aibroker.v1.DeleteWebhookRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message aibroker.v1.DeleteWebhookRequest.
+ * Use `create(DeleteWebhookRequestSchema)` to create a new message.
+ */
+export const DeleteWebhookRequestSchema: GenMessage<DeleteWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 23);
+
+/**
+ * @generated from message aibroker.v1.DeleteWebhookResponse
+ */
+export type DeleteWebhookResponse = Message<"aibroker.v1.DeleteWebhookResponse"> & {
+  /**
+   * False when there was none of this id.
+   *
+   * @generated from field: bool deleted = 1;
+   */
+  deleted: boolean;
+};
+
+/**
+ * Describes the message aibroker.v1.DeleteWebhookResponse.
+ * Use `create(DeleteWebhookResponseSchema)` to create a new message.
+ */
+export const DeleteWebhookResponseSchema: GenMessage<DeleteWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 24);
+
+/**
+ * @generated from message aibroker.v1.TestWebhookRequest
+ */
+export type TestWebhookRequest = Message<"aibroker.v1.TestWebhookRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message aibroker.v1.TestWebhookRequest.
+ * Use `create(TestWebhookRequestSchema)` to create a new message.
+ */
+export const TestWebhookRequestSchema: GenMessage<TestWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 25);
+
+/**
+ * @generated from message aibroker.v1.TestWebhookResponse
+ */
+export type TestWebhookResponse = Message<"aibroker.v1.TestWebhookResponse"> & {
+  /**
+   * It answered 2xx.
+   *
+   * @generated from field: bool delivered = 1;
+   */
+  delivered: boolean;
+
+  /**
+   * Its HTTP status; 0 where there was no answer.
+   *
+   * @generated from field: int32 status = 2;
+   */
+  status: number;
+
+  /**
+   * What went wrong and what to do; empty when nothing did.
+   *
+   * @generated from field: string error = 3;
+   */
+  error: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration took = 4;
+   */
+  took?: Duration | undefined;
+
+  /**
+   * The webhook-id header that it was sent with.
+   *
+   * @generated from field: string event_id = 5;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message aibroker.v1.TestWebhookResponse.
+ * Use `create(TestWebhookResponseSchema)` to create a new message.
+ */
+export const TestWebhookResponseSchema: GenMessage<TestWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 26);
+
+/**
+ * @generated from message aibroker.v1.RedeliverWebhookRequest
+ */
+export type RedeliverWebhookRequest = Message<"aibroker.v1.RedeliverWebhookRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * Which events; exactly one of them.
+   *
+   * @generated from oneof aibroker.v1.RedeliverWebhookRequest.events
+   */
+  events: {
+    /**
+     * Those that were given up.
+     *
+     * @generated from field: bool dead = 2;
+     */
+    value: boolean;
+    case: "dead";
+  } | {
+    /**
+     * Those of this job, or with seq that one of them.
+     *
+     * @generated from field: string job_id = 3;
+     */
+    value: string;
+    case: "jobId";
+  } | {
+    /**
+     * All from then on.
+     *
+     * @generated from field: google.protobuf.Timestamp since = 4;
+     */
+    value: Timestamp;
+    case: "since";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * With job_id: the number of one event (data.seq in its body); 0: all of them.
+   *
+   * @generated from field: int64 seq = 5;
+   */
+  seq: bigint;
+};
+
+/**
+ * Describes the message aibroker.v1.RedeliverWebhookRequest.
+ * Use `create(RedeliverWebhookRequestSchema)` to create a new message.
+ */
+export const RedeliverWebhookRequestSchema: GenMessage<RedeliverWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 27);
+
+/**
+ * @generated from message aibroker.v1.RedeliverWebhookResponse
+ */
+export type RedeliverWebhookResponse = Message<"aibroker.v1.RedeliverWebhookResponse"> & {
+  /**
+   * How many will be sent.
+   *
+   * @generated from field: int32 count = 1;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message aibroker.v1.RedeliverWebhookResponse.
+ * Use `create(RedeliverWebhookResponseSchema)` to create a new message.
+ */
+export const RedeliverWebhookResponseSchema: GenMessage<RedeliverWebhookResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_admin_service, 28);
+
+/**
+ * @generated from enum aibroker.v1.StartStatus
+ */
+export const StartStatus = {
+  /**
+   * @generated from enum value: START_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * EC2 starts it.
+   *
+   * @generated from enum value: START_STATUS_STARTED = 1;
+   */
+  STARTED: 1,
+
+  /**
+   * It was starting or running already.
+   *
+   * @generated from enum value: START_STATUS_RUNNING = 2;
+   */
+  RUNNING: 2,
+
+  /**
+   * Another broker is about to start it, or just did.
+   *
+   * @generated from enum value: START_STATUS_IN_PROGRESS = 3;
+   */
+  IN_PROGRESS: 3,
+
+  /**
+   * It is stopping; try again when it has stopped.
+   *
+   * @generated from enum value: START_STATUS_STOPPING = 4;
+   */
+  STOPPING: 4,
+
+  /**
+   * It is terminated, or unknown in this region and account.
+   *
+   * @generated from enum value: START_STATUS_NOT_FOUND = 5;
+   */
+  NOT_FOUND: 5,
+
+  /**
+   * EC2 has no room for it now, or the account's quota is used up.
+   *
+   * @generated from enum value: START_STATUS_NO_CAPACITY = 6;
+   */
+  NO_CAPACITY: 6,
+
+  /**
+   * Too many calls of this account; try again in a minute.
+   *
+   * @generated from enum value: START_STATUS_THROTTLED = 7;
+   */
+  THROTTLED: 7,
+
+  /**
+   * The broker's AWS credentials are missing or do not allow it.
+   *
+   * @generated from enum value: START_STATUS_DENIED = 8;
+   */
+  DENIED: 8,
+
+  /**
+   * It would have been started, but EC2_DRY_RUN is set.
+   *
+   * @generated from enum value: START_STATUS_DRY_RUN = 9;
+   */
+  DRY_RUN: 9,
+
+  /**
+   * Another failure; the message says which.
+   *
+   * @generated from enum value: START_STATUS_FAILED = 10;
+   */
+  FAILED: 10,
+} as const;
+
+/**
+ * @generated from enum aibroker.v1.StartStatus
+ */
+export type StartStatus = (typeof StartStatus)[keyof typeof StartStatus] | UnknownEnum;
+
+/**
+ * Describes the enum aibroker.v1.StartStatus.
+ */
+export const StartStatusSchema: GenEnum<StartStatus> = /*@__PURE__*/
+  enumDesc(file_aibroker_v1_admin_service, 0);
+
+/**
  * Look at the broker as a whole and hold back types of jobs.
  *
  * @generated from service aibroker.v1.AdminService
@@ -562,6 +1089,69 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetServerInfoRequestSchema;
     output: typeof GetServerInfoResponseSchema;
+  },
+  /**
+   * Starts stopped worker instances on EC2, whether jobs wait or not (docs/ec2.md); one that is starting or running is
+   * left alone, so the call can be repeated. Never stops any.
+   *
+   * @generated from rpc aibroker.v1.AdminService.StartWorkers
+   */
+  startWorkers: {
+    methodKind: "unary";
+    input: typeof StartWorkersRequestSchema;
+    output: typeof StartWorkersResponseSchema;
+  },
+  /**
+   * Has an endpoint told of what happens from now on (docs/webhooks.md). The answer is the only place that shows the
+   * secret. At most 100 webhooks.
+   *
+   * @generated from rpc aibroker.v1.AdminService.CreateWebhook
+   */
+  createWebhook: {
+    methodKind: "unary";
+    input: typeof CreateWebhookRequestSchema;
+    output: typeof CreateWebhookResponseSchema;
+  },
+  /**
+   * All webhooks, the oldest first, with how they do.
+   *
+   * @generated from rpc aibroker.v1.AdminService.ListWebhooks
+   */
+  listWebhooks: {
+    methodKind: "unary";
+    input: typeof ListWebhooksRequestSchema;
+    output: typeof ListWebhooksResponseSchema;
+  },
+  /**
+   * Removes a webhook and all that it was still to be told. Removing one that is not there changes nothing.
+   *
+   * @generated from rpc aibroker.v1.AdminService.DeleteWebhook
+   */
+  deleteWebhook: {
+    methodKind: "unary";
+    input: typeof DeleteWebhookRequestSchema;
+    output: typeof DeleteWebhookResponseSchema;
+  },
+  /**
+   * Sends a test event (type webhook.test) now, once, and answers what the endpoint said. Also to a disabled one.
+   *
+   * @generated from rpc aibroker.v1.AdminService.TestWebhook
+   */
+  testWebhook: {
+    methodKind: "unary";
+    input: typeof TestWebhookRequestSchema;
+    output: typeof TestWebhookResponseSchema;
+  },
+  /**
+   * Sends events again, with the ids that they had: the dead ones, those of a job, or all since a time. Of the latter two
+   * as far back as events are kept (EVENT_RETENTION_DAYS); what still waits is not doubled.
+   *
+   * @generated from rpc aibroker.v1.AdminService.RedeliverWebhook
+   */
+  redeliverWebhook: {
+    methodKind: "unary";
+    input: typeof RedeliverWebhookRequestSchema;
+    output: typeof RedeliverWebhookResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aibroker_v1_admin_service, 0);

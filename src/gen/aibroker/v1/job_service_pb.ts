@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file aibroker/v1/job_service.proto.
  */
 export const file_aibroker_v1_job_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1haWJyb2tlci92MS9qb2Jfc2VydmljZS5wcm90bxILYWlicm9rZXIudjEiNAoPRGlzcGF0Y2hSZXF1ZXN0EiEKBGpvYnMYASADKAsyEy5haWJyb2tlci52MS5OZXdKb2IilgMKBk5ld0pvYhIMCgR0eXBlGAEgASgJEhQKDHBheWxvYWRfanNvbhgCIAEoCRIPCgJpZBgDIAEoCUgAiAEBEhYKCXRlbmFudF9pZBgEIAEoCUgBiAEBEhoKDXNvdXJjZV9kb21haW4YBSABKAlIAogBARIWCglzb3VyY2VfaWQYBiABKAlIA4gBARIVCghwcmlvcml0eRgHIAEoBUgEiAEBEhkKDG1heF9hdHRlbXB0cxgIIAEoBUgFiAEBEioKBnJ1bl9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoPaWRlbXBvdGVuY3lfa2V5GAogASgJSAaIAQESGAoLdHJhY2VwYXJlbnQYCyABKAlIB4gBAUIFCgNfaWRCDAoKX3RlbmFudF9pZEIQCg5fc291cmNlX2RvbWFpbkIMCgpfc291cmNlX2lkQgsKCV9wcmlvcml0eUIPCg1fbWF4X2F0dGVtcHRzQhIKEF9pZGVtcG90ZW5jeV9rZXlCDgoMX3RyYWNlcGFyZW50IkAKEERpc3BhdGNoUmVzcG9uc2USLAoHcmVzdWx0cxgBIAMoCzIbLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVzdWx0IjEKDkRpc3BhdGNoUmVzdWx0Eg4KBmpvYl9pZBgBIAEoCRIPCgdjcmVhdGVkGAIgASgIIh8KDUdldEpvYlJlcXVlc3QSDgoGam9iX2lkGAEgASgJIi8KDkdldEpvYlJlc3BvbnNlEh0KA2pvYhgBIAEoCzIQLmFpYnJva2VyLnYxLkpvYiKoAwoPTGlzdEpvYnNSZXF1ZXN0EigKCHN0YXR1c2VzGAEgAygOMhYuYWlicm9rZXIudjEuSm9iU3RhdHVzEg0KBXR5cGVzGAIgAygJEhYKCXRlbmFudF9pZBgDIAEoCUgAiAEBEhoKDXNvdXJjZV9kb21haW4YBCABKAlIAYgBARIWCglzb3VyY2VfaWQYBSABKAlIAogBARIWCgl3b3JrZXJfaWQYBiABKAlIA4gBARIbCg5lcnJvcl9jb250YWlucxgHIAEoCUgEiAEBEjEKDWNyZWF0ZWRfYWZ0ZXIYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwYWdlX3NpemUYCiABKAUSEgoKcGFnZV90b2tlbhgLIAEoCUIMCgpfdGVuYW50X2lkQhAKDl9zb3VyY2VfZG9tYWluQgwKCl9zb3VyY2VfaWRCDAoKX3dvcmtlcl9pZEIRCg9fZXJyb3JfY29udGFpbnMiSwoQTGlzdEpvYnNSZXNwb25zZRIeCgRqb2JzGAEgAygLMhAuYWlicm9rZXIudjEuSm9iEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChFDYW5jZWxKb2JzUmVxdWVzdBIPCgdqb2JfaWRzGAEgAygJEg4KBnJlYXNvbhgCIAEoCSJDChJDYW5jZWxKb2JzUmVzcG9uc2USLQoHcmVzdWx0cxgBIAMoCzIcLmFpYnJva2VyLnYxLkNhbmNlbEpvYlJlc3VsdCJ4Cg9DYW5jZWxKb2JSZXN1bHQSDgoGam9iX2lkGAEgASgJEikKBnN0YXR1cxgCIAEoDjIZLmFpYnJva2VyLnYxLkNhbmNlbFN0YXR1cxIqCgpqb2Jfc3RhdHVzGAMgASgOMhYuYWlicm9rZXIudjEuSm9iU3RhdHVzIiMKEFJldHJ5Sm9ic1JlcXVlc3QSDwoHam9iX2lkcxgBIAMoCSJBChFSZXRyeUpvYnNSZXNwb25zZRIsCgdyZXN1bHRzGAEgAygLMhsuYWlicm9rZXIudjEuUmV0cnlKb2JSZXN1bHQidgoOUmV0cnlKb2JSZXN1bHQSDgoGam9iX2lkGAEgASgJEigKBnN0YXR1cxgCIAEoDjIYLmFpYnJva2VyLnYxLlJldHJ5U3RhdHVzEioKCmpvYl9zdGF0dXMYAyABKA4yFi5haWJyb2tlci52MS5Kb2JTdGF0dXMqoQEKDENhbmNlbFN0YXR1cxIdChlDQU5DRUxfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGwoXQ0FOQ0VMX1NUQVRVU19DQU5DRUxMRUQQARIbChdDQU5DRUxfU1RBVFVTX1JFUVVFU1RFRBACEhsKF0NBTkNFTF9TVEFUVVNfVU5DSEFOR0VEEAMSGwoXQ0FOQ0VMX1NUQVRVU19OT1RfRk9VTkQQBCqBAQoLUmV0cnlTdGF0dXMSHAoYUkVUUllfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUUkVUUllfU1RBVFVTX1JFVFJJRUQQARIeChpSRVRSWV9TVEFUVVNfTk9UX1JFVFJZQUJMRRACEhoKFlJFVFJZX1NUQVRVU19OT1RfRk9VTkQQAzKGAwoKSm9iU2VydmljZRJHCghEaXNwYXRjaBIcLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVxdWVzdBodLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVzcG9uc2USRgoGR2V0Sm9iEhouYWlicm9rZXIudjEuR2V0Sm9iUmVxdWVzdBobLmFpYnJva2VyLnYxLkdldEpvYlJlc3BvbnNlIgOQAgESTAoITGlzdEpvYnMSHC5haWJyb2tlci52MS5MaXN0Sm9ic1JlcXVlc3QaHS5haWJyb2tlci52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgESTQoKQ2FuY2VsSm9icxIeLmFpYnJva2VyLnYxLkNhbmNlbEpvYnNSZXF1ZXN0Gh8uYWlicm9rZXIudjEuQ2FuY2VsSm9ic1Jlc3BvbnNlEkoKCVJldHJ5Sm9icxIdLmFpYnJva2VyLnYxLlJldHJ5Sm9ic1JlcXVlc3QaHi5haWJyb2tlci52MS5SZXRyeUpvYnNSZXNwb25zZWIGcHJvdG8z", [file_aibroker_v1_job, file_google_protobuf_timestamp]);
+  fileDesc("Ch1haWJyb2tlci92MS9qb2Jfc2VydmljZS5wcm90bxILYWlicm9rZXIudjEiNAoPRGlzcGF0Y2hSZXF1ZXN0EiEKBGpvYnMYASADKAsyEy5haWJyb2tlci52MS5OZXdKb2IilgMKBk5ld0pvYhIMCgR0eXBlGAEgASgJEhQKDHBheWxvYWRfanNvbhgCIAEoCRIPCgJpZBgDIAEoCUgAiAEBEhYKCXRlbmFudF9pZBgEIAEoCUgBiAEBEhoKDXNvdXJjZV9kb21haW4YBSABKAlIAogBARIWCglzb3VyY2VfaWQYBiABKAlIA4gBARIVCghwcmlvcml0eRgHIAEoBUgEiAEBEhkKDG1heF9hdHRlbXB0cxgIIAEoBUgFiAEBEioKBnJ1bl9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoPaWRlbXBvdGVuY3lfa2V5GAogASgJSAaIAQESGAoLdHJhY2VwYXJlbnQYCyABKAlIB4gBAUIFCgNfaWRCDAoKX3RlbmFudF9pZEIQCg5fc291cmNlX2RvbWFpbkIMCgpfc291cmNlX2lkQgsKCV9wcmlvcml0eUIPCg1fbWF4X2F0dGVtcHRzQhIKEF9pZGVtcG90ZW5jeV9rZXlCDgoMX3RyYWNlcGFyZW50IkAKEERpc3BhdGNoUmVzcG9uc2USLAoHcmVzdWx0cxgBIAMoCzIbLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVzdWx0IjEKDkRpc3BhdGNoUmVzdWx0Eg4KBmpvYl9pZBgBIAEoCRIPCgdjcmVhdGVkGAIgASgIIh8KDUdldEpvYlJlcXVlc3QSDgoGam9iX2lkGAEgASgJIi8KDkdldEpvYlJlc3BvbnNlEh0KA2pvYhgBIAEoCzIQLmFpYnJva2VyLnYxLkpvYiKoAwoPTGlzdEpvYnNSZXF1ZXN0EigKCHN0YXR1c2VzGAEgAygOMhYuYWlicm9rZXIudjEuSm9iU3RhdHVzEg0KBXR5cGVzGAIgAygJEhYKCXRlbmFudF9pZBgDIAEoCUgAiAEBEhoKDXNvdXJjZV9kb21haW4YBCABKAlIAYgBARIWCglzb3VyY2VfaWQYBSABKAlIAogBARIWCgl3b3JrZXJfaWQYBiABKAlIA4gBARIbCg5lcnJvcl9jb250YWlucxgHIAEoCUgEiAEBEjEKDWNyZWF0ZWRfYWZ0ZXIYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwYWdlX3NpemUYCiABKAUSEgoKcGFnZV90b2tlbhgLIAEoCUIMCgpfdGVuYW50X2lkQhAKDl9zb3VyY2VfZG9tYWluQgwKCl9zb3VyY2VfaWRCDAoKX3dvcmtlcl9pZEIRCg9fZXJyb3JfY29udGFpbnMiSwoQTGlzdEpvYnNSZXNwb25zZRIeCgRqb2JzGAEgAygLMhAuYWlicm9rZXIudjEuSm9iEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLSAQoQV2F0Y2hKb2JzUmVxdWVzdBIPCgdqb2JfaWRzGAEgAygJEg0KBXR5cGVzGAIgAygJEhYKCXRlbmFudF9pZBgDIAEoCUgAiAEBEhoKDXNvdXJjZV9kb21haW4YBCABKAlIAYgBARIWCglzb3VyY2VfaWQYBSABKAlIAogBARIOCgZjdXJzb3IYBiABKAkSFAoMY2hhbmdlc19vbmx5GAcgASgIQgwKCl90ZW5hbnRfaWRCEAoOX3NvdXJjZV9kb21haW5CDAoKX3NvdXJjZV9pZCK2AQoRV2F0Y2hKb2JzUmVzcG9uc2USKAoFc3RhdGUYASABKAsyFy5haWJyb2tlci52MS5XYXRjaFN0YXRlSAASLAoHY2hhbmdlcxgCIAEoCzIZLmFpYnJva2VyLnYxLldhdGNoQ2hhbmdlc0gAEjAKCWhlYXJ0YmVhdBgDIAEoCzIbLmFpYnJva2VyLnYxLldhdGNoSGVhcnRiZWF0SAASDgoGY3Vyc29yGAQgASgJQgcKBWZyYW1lIl4KCldhdGNoU3RhdGUSJQoEam9icxgBIAMoCzIXLmFpYnJva2VyLnYxLldhdGNoZWRKb2ISEAoIY29tcGxldGUYAiABKAgSFwoPdW5rbm93bl9qb2JfaWRzGAMgAygJIrwCCgpXYXRjaGVkSm9iEg4KBmpvYl9pZBgBIAEoCRIMCgR0eXBlGAIgASgJEiYKBnN0YXR1cxgDIAEoDjIWLmFpYnJva2VyLnYxLkpvYlN0YXR1cxIPCgdhdHRlbXB0GAQgASgFEhYKCXRlbmFudF9pZBgFIAEoCUgAiAEBEhoKDXNvdXJjZV9kb21haW4YBiABKAlIAYgBARIWCglzb3VyY2VfaWQYByABKAlIAogBARIRCgl3b3JrZXJfaWQYCCABKAkSDQoFZXJyb3IYCSABKAkSCwoDc2VxGAogASgDEi4KCnVwZGF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgwKCl90ZW5hbnRfaWRCEAoOX3NvdXJjZV9kb21haW5CDAoKX3NvdXJjZV9pZCI1CgxXYXRjaENoYW5nZXMSJQoGZXZlbnRzGAEgAygLMhUuYWlicm9rZXIudjEuSm9iRXZlbnQiEAoOV2F0Y2hIZWFydGJlYXQi7QIKCEpvYkV2ZW50EhAKCGV2ZW50X2lkGAEgASgJEg4KBmpvYl9pZBgCIAEoCRILCgNzZXEYAyABKAMSJwoEa2luZBgEIAEoDjIZLmFpYnJva2VyLnYxLkpvYkV2ZW50S2luZBImCgZzdGF0dXMYBSABKA4yFi5haWJyb2tlci52MS5Kb2JTdGF0dXMSDAoEdHlwZRgGIAEoCRIPCgdhdHRlbXB0GAcgASgFEhYKCXRlbmFudF9pZBgIIAEoCUgAiAEBEhoKDXNvdXJjZV9kb21haW4YCSABKAlIAYgBARIWCglzb3VyY2VfaWQYCiABKAlIAogBARIRCgl3b3JrZXJfaWQYCyABKAkSDQoFZXJyb3IYDCABKAkSJgoCYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgwKCl90ZW5hbnRfaWRCEAoOX3NvdXJjZV9kb21haW5CDAoKX3NvdXJjZV9pZCI0ChFDYW5jZWxKb2JzUmVxdWVzdBIPCgdqb2JfaWRzGAEgAygJEg4KBnJlYXNvbhgCIAEoCSJDChJDYW5jZWxKb2JzUmVzcG9uc2USLQoHcmVzdWx0cxgBIAMoCzIcLmFpYnJva2VyLnYxLkNhbmNlbEpvYlJlc3VsdCJ4Cg9DYW5jZWxKb2JSZXN1bHQSDgoGam9iX2lkGAEgASgJEikKBnN0YXR1cxgCIAEoDjIZLmFpYnJva2VyLnYxLkNhbmNlbFN0YXR1cxIqCgpqb2Jfc3RhdHVzGAMgASgOMhYuYWlicm9rZXIudjEuSm9iU3RhdHVzIiMKEFJldHJ5Sm9ic1JlcXVlc3QSDwoHam9iX2lkcxgBIAMoCSJBChFSZXRyeUpvYnNSZXNwb25zZRIsCgdyZXN1bHRzGAEgAygLMhsuYWlicm9rZXIudjEuUmV0cnlKb2JSZXN1bHQidgoOUmV0cnlKb2JSZXN1bHQSDgoGam9iX2lkGAEgASgJEigKBnN0YXR1cxgCIAEoDjIYLmFpYnJva2VyLnYxLlJldHJ5U3RhdHVzEioKCmpvYl9zdGF0dXMYAyABKA4yFi5haWJyb2tlci52MS5Kb2JTdGF0dXMqrwIKDEpvYkV2ZW50S2luZBIeChpKT0JfRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEh0KGUpPQl9FVkVOVF9LSU5EX0RJU1BBVENIRUQQARIaChZKT0JfRVZFTlRfS0lORF9TVEFSVEVEEAISGwoXSk9CX0VWRU5UX0tJTkRfUkVUUllJTkcQAxIbChdKT0JfRVZFTlRfS0lORF9SRUxFQVNFRBAEEhwKGEpPQl9FVkVOVF9LSU5EX1JFQ0xBSU1FRBAFEhoKFkpPQl9FVkVOVF9LSU5EX1JFVFJJRUQQBhIXChNKT0JfRVZFTlRfS0lORF9ET05FEAcSGQoVSk9CX0VWRU5UX0tJTkRfRkFJTEVEEAgSHAoYSk9CX0VWRU5UX0tJTkRfQ0FOQ0VMTEVEEAkqoQEKDENhbmNlbFN0YXR1cxIdChlDQU5DRUxfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGwoXQ0FOQ0VMX1NUQVRVU19DQU5DRUxMRUQQARIbChdDQU5DRUxfU1RBVFVTX1JFUVVFU1RFRBACEhsKF0NBTkNFTF9TVEFUVVNfVU5DSEFOR0VEEAMSGwoXQ0FOQ0VMX1NUQVRVU19OT1RfRk9VTkQQBCqBAQoLUmV0cnlTdGF0dXMSHAoYUkVUUllfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUUkVUUllfU1RBVFVTX1JFVFJJRUQQARIeChpSRVRSWV9TVEFUVVNfTk9UX1JFVFJZQUJMRRACEhoKFlJFVFJZX1NUQVRVU19OT1RfRk9VTkQQAzLUAwoKSm9iU2VydmljZRJHCghEaXNwYXRjaBIcLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVxdWVzdBodLmFpYnJva2VyLnYxLkRpc3BhdGNoUmVzcG9uc2USRgoGR2V0Sm9iEhouYWlicm9rZXIudjEuR2V0Sm9iUmVxdWVzdBobLmFpYnJva2VyLnYxLkdldEpvYlJlc3BvbnNlIgOQAgESTAoITGlzdEpvYnMSHC5haWJyb2tlci52MS5MaXN0Sm9ic1JlcXVlc3QaHS5haWJyb2tlci52MS5MaXN0Sm9ic1Jlc3BvbnNlIgOQAgESTQoKQ2FuY2VsSm9icxIeLmFpYnJva2VyLnYxLkNhbmNlbEpvYnNSZXF1ZXN0Gh8uYWlicm9rZXIudjEuQ2FuY2VsSm9ic1Jlc3BvbnNlEkoKCVJldHJ5Sm9icxIdLmFpYnJva2VyLnYxLlJldHJ5Sm9ic1JlcXVlc3QaHi5haWJyb2tlci52MS5SZXRyeUpvYnNSZXNwb25zZRJMCglXYXRjaEpvYnMSHS5haWJyb2tlci52MS5XYXRjaEpvYnNSZXF1ZXN0Gh4uYWlicm9rZXIudjEuV2F0Y2hKb2JzUmVzcG9uc2UwAWIGcHJvdG8z", [file_aibroker_v1_job, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aibroker.v1.DispatchRequest
@@ -304,6 +304,342 @@ export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*
   messageDesc(file_aibroker_v1_job_service, 7);
 
 /**
+ * Which jobs; every part that is given must fit. At least one part must be given.
+ *
+ * @generated from message aibroker.v1.WatchJobsRequest
+ */
+export type WatchJobsRequest = Message<"aibroker.v1.WatchJobsRequest"> & {
+  /**
+   * Any of these, at most 1,000; they need not exist yet.
+   *
+   * @generated from field: repeated string job_ids = 1;
+   */
+  jobIds: string[];
+
+  /**
+   * Any of these, at most 100.
+   *
+   * @generated from field: repeated string types = 2;
+   */
+  types: string[];
+
+  /**
+   * @generated from field: optional string tenant_id = 3;
+   */
+  tenantId?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_domain = 4;
+   */
+  sourceDomain?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_id = 5;
+   */
+  sourceId?: string | undefined;
+
+  /**
+   * The cursor of the last frame that was received, with the same filter. Then no state is sent. It holds for
+   * EVENT_RETENTION_DAYS; after that FAILED_PRECONDITION (CURSOR_EXPIRED): call without it.
+   *
+   * @generated from field: string cursor = 6;
+   */
+  cursor: string;
+
+  /**
+   * Leave the state out: only what changes from now on.
+   *
+   * @generated from field: bool changes_only = 7;
+   */
+  changesOnly: boolean;
+};
+
+/**
+ * Describes the message aibroker.v1.WatchJobsRequest.
+ * Use `create(WatchJobsRequestSchema)` to create a new message.
+ */
+export const WatchJobsRequestSchema: GenMessage<WatchJobsRequest> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 8);
+
+/**
+ * One message of the stream.
+ *
+ * @generated from message aibroker.v1.WatchJobsResponse
+ */
+export type WatchJobsResponse = Message<"aibroker.v1.WatchJobsResponse"> & {
+  /**
+   * @generated from oneof aibroker.v1.WatchJobsResponse.frame
+   */
+  frame: {
+    /**
+     * @generated from field: aibroker.v1.WatchState state = 1;
+     */
+    value: WatchState;
+    case: "state";
+  } | {
+    /**
+     * @generated from field: aibroker.v1.WatchChanges changes = 2;
+     */
+    value: WatchChanges;
+    case: "changes";
+  } | {
+    /**
+     * @generated from field: aibroker.v1.WatchHeartbeat heartbeat = 3;
+     */
+    value: WatchHeartbeat;
+    case: "heartbeat";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Everything up to this frame; empty until the state is complete.
+   *
+   * @generated from field: string cursor = 4;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message aibroker.v1.WatchJobsResponse.
+ * Use `create(WatchJobsResponseSchema)` to create a new message.
+ */
+export const WatchJobsResponseSchema: GenMessage<WatchJobsResponse> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 9);
+
+/**
+ * Jobs as they are at one moment; several frames where there are many. With job_ids, or source_domain and source_id,
+ * all jobs that fit; otherwise those that are PENDING or RUNNING. More than 10,000 are refused.
+ *
+ * @generated from message aibroker.v1.WatchState
+ */
+export type WatchState = Message<"aibroker.v1.WatchState"> & {
+  /**
+   * @generated from field: repeated aibroker.v1.WatchedJob jobs = 1;
+   */
+  jobs: WatchedJob[];
+
+  /**
+   * This is the last frame of the state; changes follow.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+
+  /**
+   * Of the request's job_ids, those that no job has; in the last frame.
+   *
+   * @generated from field: repeated string unknown_job_ids = 3;
+   */
+  unknownJobIds: string[];
+};
+
+/**
+ * Describes the message aibroker.v1.WatchState.
+ * Use `create(WatchStateSchema)` to create a new message.
+ */
+export const WatchStateSchema: GenMessage<WatchState> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 10);
+
+/**
+ * A job without payload and result, which GetJob has.
+ *
+ * @generated from message aibroker.v1.WatchedJob
+ */
+export type WatchedJob = Message<"aibroker.v1.WatchedJob"> & {
+  /**
+   * @generated from field: string job_id = 1;
+   */
+  jobId: string;
+
+  /**
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * @generated from field: aibroker.v1.JobStatus status = 3;
+   */
+  status: JobStatus;
+
+  /**
+   * Attempts that were begun.
+   *
+   * @generated from field: int32 attempt = 4;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: optional string tenant_id = 5;
+   */
+  tenantId?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_domain = 6;
+   */
+  sourceDomain?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_id = 7;
+   */
+  sourceId?: string | undefined;
+
+  /**
+   * Who holds the lease or, on a DONE job, held it last.
+   *
+   * @generated from field: string worker_id = 8;
+   */
+  workerId: string;
+
+  /**
+   * Of the last failed attempt; at most 1,000 characters.
+   *
+   * @generated from field: string error = 9;
+   */
+  error: string;
+
+  /**
+   * The number of its newest change.
+   *
+   * @generated from field: int64 seq = 10;
+   */
+  seq: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp updated_at = 11;
+   */
+  updatedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.WatchedJob.
+ * Use `create(WatchedJobSchema)` to create a new message.
+ */
+export const WatchedJobSchema: GenMessage<WatchedJob> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 11);
+
+/**
+ * @generated from message aibroker.v1.WatchChanges
+ */
+export type WatchChanges = Message<"aibroker.v1.WatchChanges"> & {
+  /**
+   * In the order in which they became visible; at least one.
+   *
+   * @generated from field: repeated aibroker.v1.JobEvent events = 1;
+   */
+  events: JobEvent[];
+};
+
+/**
+ * Describes the message aibroker.v1.WatchChanges.
+ * Use `create(WatchChangesSchema)` to create a new message.
+ */
+export const WatchChangesSchema: GenMessage<WatchChanges> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 12);
+
+/**
+ * Sent when nothing else was for WATCH_HEARTBEAT_MS, so that both sides know the other is there.
+ *
+ * @generated from message aibroker.v1.WatchHeartbeat
+ */
+export type WatchHeartbeat = Message<"aibroker.v1.WatchHeartbeat"> & {
+};
+
+/**
+ * Describes the message aibroker.v1.WatchHeartbeat.
+ * Use `create(WatchHeartbeatSchema)` to create a new message.
+ */
+export const WatchHeartbeatSchema: GenMessage<WatchHeartbeat> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 13);
+
+/**
+ * @generated from message aibroker.v1.JobEvent
+ */
+export type JobEvent = Message<"aibroker.v1.JobEvent"> & {
+  /**
+   * The same wherever the event is told, "<job_id>/<seq>": a key by which a receiver knows what it has seen.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string job_id = 2;
+   */
+  jobId: string;
+
+  /**
+   * Numbers the job's changes, also those of kinds that are not kept.
+   *
+   * @generated from field: int64 seq = 3;
+   */
+  seq: bigint;
+
+  /**
+   * @generated from field: aibroker.v1.JobEventKind kind = 4;
+   */
+  kind: JobEventKind;
+
+  /**
+   * After the change.
+   *
+   * @generated from field: aibroker.v1.JobStatus status = 5;
+   */
+  status: JobStatus;
+
+  /**
+   * @generated from field: string type = 6;
+   */
+  type: string;
+
+  /**
+   * Attempts that were begun by then.
+   *
+   * @generated from field: int32 attempt = 7;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: optional string tenant_id = 8;
+   */
+  tenantId?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_domain = 9;
+   */
+  sourceDomain?: string | undefined;
+
+  /**
+   * @generated from field: optional string source_id = 10;
+   */
+  sourceId?: string | undefined;
+
+  /**
+   * Whose attempt began or ended; empty for none.
+   *
+   * @generated from field: string worker_id = 11;
+   */
+  workerId: string;
+
+  /**
+   * Why it failed; at most 1,000 characters.
+   *
+   * @generated from field: string error = 12;
+   */
+  error: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 13;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aibroker.v1.JobEvent.
+ * Use `create(JobEventSchema)` to create a new message.
+ */
+export const JobEventSchema: GenMessage<JobEvent> = /*@__PURE__*/
+  messageDesc(file_aibroker_v1_job_service, 14);
+
+/**
  * @generated from message aibroker.v1.CancelJobsRequest
  */
 export type CancelJobsRequest = Message<"aibroker.v1.CancelJobsRequest"> & {
@@ -327,7 +663,7 @@ export type CancelJobsRequest = Message<"aibroker.v1.CancelJobsRequest"> & {
  * Use `create(CancelJobsRequestSchema)` to create a new message.
  */
 export const CancelJobsRequestSchema: GenMessage<CancelJobsRequest> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 8);
+  messageDesc(file_aibroker_v1_job_service, 15);
 
 /**
  * @generated from message aibroker.v1.CancelJobsResponse
@@ -346,7 +682,7 @@ export type CancelJobsResponse = Message<"aibroker.v1.CancelJobsResponse"> & {
  * Use `create(CancelJobsResponseSchema)` to create a new message.
  */
 export const CancelJobsResponseSchema: GenMessage<CancelJobsResponse> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 9);
+  messageDesc(file_aibroker_v1_job_service, 16);
 
 /**
  * @generated from message aibroker.v1.CancelJobResult
@@ -375,7 +711,7 @@ export type CancelJobResult = Message<"aibroker.v1.CancelJobResult"> & {
  * Use `create(CancelJobResultSchema)` to create a new message.
  */
 export const CancelJobResultSchema: GenMessage<CancelJobResult> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 10);
+  messageDesc(file_aibroker_v1_job_service, 17);
 
 /**
  * @generated from message aibroker.v1.RetryJobsRequest
@@ -394,7 +730,7 @@ export type RetryJobsRequest = Message<"aibroker.v1.RetryJobsRequest"> & {
  * Use `create(RetryJobsRequestSchema)` to create a new message.
  */
 export const RetryJobsRequestSchema: GenMessage<RetryJobsRequest> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 11);
+  messageDesc(file_aibroker_v1_job_service, 18);
 
 /**
  * @generated from message aibroker.v1.RetryJobsResponse
@@ -413,7 +749,7 @@ export type RetryJobsResponse = Message<"aibroker.v1.RetryJobsResponse"> & {
  * Use `create(RetryJobsResponseSchema)` to create a new message.
  */
 export const RetryJobsResponseSchema: GenMessage<RetryJobsResponse> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 12);
+  messageDesc(file_aibroker_v1_job_service, 19);
 
 /**
  * @generated from message aibroker.v1.RetryJobResult
@@ -442,7 +778,89 @@ export type RetryJobResult = Message<"aibroker.v1.RetryJobResult"> & {
  * Use `create(RetryJobResultSchema)` to create a new message.
  */
 export const RetryJobResultSchema: GenMessage<RetryJobResult> = /*@__PURE__*/
-  messageDesc(file_aibroker_v1_job_service, 13);
+  messageDesc(file_aibroker_v1_job_service, 20);
+
+/**
+ * What happened to a job.
+ *
+ * @generated from enum aibroker.v1.JobEventKind
+ */
+export const JobEventKind = {
+  /**
+   * @generated from enum value: JOB_EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Stored, PENDING.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_DISPATCHED = 1;
+   */
+  DISPATCHED: 1,
+
+  /**
+   * Handed out, RUNNING.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_STARTED = 2;
+   */
+  STARTED: 2,
+
+  /**
+   * Its attempt failed; PENDING again, after a pause.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_RETRYING = 3;
+   */
+  RETRYING: 3,
+
+  /**
+   * Given back unworked; PENDING.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_RELEASED = 4;
+   */
+  RELEASED: 4,
+
+  /**
+   * Its lease was lost; PENDING.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_RECLAIMED = 5;
+   */
+  RECLAIMED: 5,
+
+  /**
+   * An operator has started the ended job again; PENDING.
+   *
+   * @generated from enum value: JOB_EVENT_KIND_RETRIED = 6;
+   */
+  RETRIED: 6,
+
+  /**
+   * @generated from enum value: JOB_EVENT_KIND_DONE = 7;
+   */
+  DONE: 7,
+
+  /**
+   * @generated from enum value: JOB_EVENT_KIND_FAILED = 8;
+   */
+  FAILED: 8,
+
+  /**
+   * @generated from enum value: JOB_EVENT_KIND_CANCELLED = 9;
+   */
+  CANCELLED: 9,
+} as const;
+
+/**
+ * What happened to a job.
+ *
+ * @generated from enum aibroker.v1.JobEventKind
+ */
+export type JobEventKind = (typeof JobEventKind)[keyof typeof JobEventKind] | UnknownEnum;
+
+/**
+ * Describes the enum aibroker.v1.JobEventKind.
+ */
+export const JobEventKindSchema: GenEnum<JobEventKind> = /*@__PURE__*/
+  enumDesc(file_aibroker_v1_job_service, 0);
 
 /**
  * @generated from enum aibroker.v1.CancelStatus
@@ -491,7 +909,7 @@ export type CancelStatus = (typeof CancelStatus)[keyof typeof CancelStatus] | Un
  * Describes the enum aibroker.v1.CancelStatus.
  */
 export const CancelStatusSchema: GenEnum<CancelStatus> = /*@__PURE__*/
-  enumDesc(file_aibroker_v1_job_service, 0);
+  enumDesc(file_aibroker_v1_job_service, 1);
 
 /**
  * @generated from enum aibroker.v1.RetryStatus
@@ -533,7 +951,7 @@ export type RetryStatus = (typeof RetryStatus)[keyof typeof RetryStatus] | Unkno
  * Describes the enum aibroker.v1.RetryStatus.
  */
 export const RetryStatusSchema: GenEnum<RetryStatus> = /*@__PURE__*/
-  enumDesc(file_aibroker_v1_job_service, 1);
+  enumDesc(file_aibroker_v1_job_service, 2);
 
 /**
  * Dispatch jobs, look at them, end them, start them again.
@@ -596,6 +1014,19 @@ export const JobService: GenService<{
     methodKind: "unary";
     input: typeof RetryJobsRequestSchema;
     output: typeof RetryJobsResponseSchema;
+  },
+  /**
+   * The jobs as they are now, then every change as it comes, until the caller leaves. Changes arrive once, those of one
+   * job in order; a call with the cursor of an earlier frame, on any broker, goes on behind it with no gap. Which kinds
+   * of changes there are is a setting (EVENT_KINDS); ends of jobs always are. A change is told when all transactions of
+   * the database that began before it have ended, most often within 50 ms.
+   *
+   * @generated from rpc aibroker.v1.JobService.WatchJobs
+   */
+  watchJobs: {
+    methodKind: "server_streaming";
+    input: typeof WatchJobsRequestSchema;
+    output: typeof WatchJobsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aibroker_v1_job_service, 0);

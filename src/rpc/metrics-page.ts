@@ -1,0 +1,67 @@
+/** GET /metrics, for Prometheus: with a token of the operators, or without where a setting says so. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { ConnectError } from "@connectrpc/connect";
+import { AdminService } from "../gen/aibroker/v1/admin_service_pb.ts";
+import type { Gate } from "./auth.ts";
+import { type CallRecorder, NO_CALLS } from "./call-recorder.ts";
+import type { RestHandler } from "./handle-request.ts";
+import { reasonIn } from "./own-errors.ts";
+import { pathOf, refuseByGate, refuseMethod } from "./refusals.ts";
+
+export const METRICS_PATH = "/metrics";
+
+export interface MetricsPageOptions {
+  /** The page as it is now. */
+  scrape: () => Promise<{ contentType: string; text: string }>;
+  gate: Gate;
+  /** Whether it is shown without a token. */
+  isOpen: boolean;
+  calls?: CallRecorder;
+}
+
+/** Answers requests to its own path alone. Rejects where the page cannot be made, which is a fault of ours. */
+export function createMetricsPage({ scrape, gate, isOpen, calls = NO_CALLS }: MetricsPageOptions): RestHandler {
+  return async (req, res) => {
+    if (pathOf(req) !== METRICS_PATH) return false;
+    if (req.method !== "GET" && req.method !== "HEAD") {
+      calls.failed("metrics", "NOT_SERVED");
+      refuseMethod(req, res, ["GET", "HEAD"]);
+      return true;
+    }
+    const refusal = isOpen ? undefined : refusalBy(gate, req);
+    if (refusal !== undefined) {
+      calls.failed("metrics", reasonIn(refusal));
+      refuseByGate(req, res, refusal);
+      return true;
+    }
+    show(req, res, await scrape());
+    return true;
+  };
+}
+
+function refusalBy(gate: Gate, { headers }: IncomingMessage): ConnectError | undefined {
+  const requestHeader = new Headers();
+  for (const name of ["authorization", "x-worker-token"]) {
+    const value = headers[name];
+    if (typeof value === "string") requestHeader.set(name, value);
+  }
+  try {
+    gate({ service: AdminService, requestHeader });
+    return undefined;
+  } catch (err) {
+    if (err instanceof ConnectError) return err;
+    throw err;
+  }
+}
+
+function show({ method }: IncomingMessage, res: ServerResponse, page: { contentType: string; text: string }): void {
+  // The scraper may have given up meanwhile.
+  if (res.destroyed) return;
+  const bytes = Buffer.from(page.text);
+  res.setHeader("content-type", page.contentType);
+  res.setHeader("content-length", bytes.length);
+  // A page of numbers, and of names of job types that producers chose: nothing to be run or kept.
+  res.setHeader("x-content-type-options", "nosniff");
+  res.setHeader("cache-control", "no-store");
+  res.end(method === "HEAD" ? undefined : bytes);
+}
