@@ -112,7 +112,8 @@ function inJobOrder(events: JobEvent[]): JobEvent[] {
   return events.map(({ jobId }) => byJob.get(jobId)?.pop() as JobEvent);
 }
 
-function boundOf(sql: Sql, bound: Bound) {
+/** SELECTs the place up to which may be read, as xid and id. */
+export function boundOf(sql: Sql, bound: Bound) {
   if (typeof bound === "object") return sql`SELECT ${bound.xid}::xid8 AS xid, ${bound.id}::bigint AS id`;
   if (bound === "quick") return sql`SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xid, 0::bigint AS id`;
   // A transaction whose owner is not found (it has just ended, or is prepared) counts as one of ours.

@@ -4,6 +4,7 @@
  * it and whenever one dies. Read as in events.ts, below the oldest running transaction, so that none is passed over.
  */
 import type { Sql } from "./db.ts";
+import { type Bound, boundOf } from "./events.ts";
 
 /** Webhooks in one statement, those that are the furthest behind, and events for each. */
 const HOOKS = 20;
@@ -17,9 +18,14 @@ export interface FannedOut {
 }
 
 /** `handlers`: ids of rows whose handlers this broker runs; nobody's events wait in rows for a handler that is gone. */
-export async function fanOut(sql: Sql, handlers: string[] = [], page: number = PAGE): Promise<FannedOut> {
+export async function fanOut(
+  sql: Sql,
+  handlers: string[] = [],
+  page: number = PAGE,
+  bound: Bound = "quick",
+): Promise<FannedOut> {
   const [row] = await sql<{ hooks: number; longest: number; made: number }[]>`
-    WITH bound AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS safe),
+    WITH bound AS MATERIALIZED (SELECT xid AS safe FROM (${boundOf(sql, bound)}) b),
     hook AS MATERIALIZED (
       SELECT w.id, w.types, w.kinds, w.born, w.xid, w.event_id FROM ai_webhook w
       WHERE w.disabled_at IS NULL AND (w.url IS NOT NULL OR w.id = ANY (${handlers}::text[])) AND EXISTS (

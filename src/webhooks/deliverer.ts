@@ -50,6 +50,7 @@ const LEASE_SLACK_MS = 30_000;
 export function createDeliverer(options: DelivererOptions): Deliverer {
   const { sql, brokerId, handlers, log } = options;
   const byId = new Map(handlers.map((handler) => [handlerId(handler.name), handler]));
+  const fan = createFan(sql, [...byId.keys()]);
   const leaseMs = Math.max(options.timeoutMs, ...handlers.map(({ timeoutMs }) => timeoutMs)) + LEASE_SLACK_MS;
   const busy = new Map<string, number>();
   const flights = new Set<Promise<void>>();
@@ -102,7 +103,7 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
   return {
     async once() {
       if (isStopping) return false;
-      const { more } = await fanOut(sql, [...byId.keys()]);
+      const more = await fan();
       await pump();
       return more;
     },
@@ -113,6 +114,16 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
       await Promise.all(flights);
       clearTimeout(timer);
     },
+  };
+}
+
+/** Where nothing was found, an open transaction may hold something back: then it is looked at whose that is. */
+function createFan(sql: Sql, handlers: string[]): () => Promise<boolean> {
+  let isIdle = false;
+  return async () => {
+    const { made, more } = await fanOut(sql, handlers, undefined, isIdle ? "database" : "quick");
+    isIdle = made === 0 && !more;
+    return more;
   };
 }
 

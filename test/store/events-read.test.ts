@@ -20,8 +20,7 @@ import { until } from "../support/until.ts";
 test("a transaction that began before and ends later is not passed over", async ({ db, url }) => {
   const other = openTestDatabase(url);
   await givenJob(db, { id: "before" });
-  await told(db);
-  let place = (await eventsAfter(db.sql, START, 10)).upTo;
+  const place = (await told(db)).at(-1)?.place as EventPlace;
   let release = () => {};
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -38,12 +37,11 @@ test("a transaction that began before and ends later is not passed over", async 
   await open;
   // With a later id and an earlier commit.
   await givenJob(db, { id: "quick" });
-  const meanwhile = await eventsAfter(db.sql, place, 10);
+  const meanwhile = await eventsAfter(db.sql, place, 10, {}, "database");
   expect(meanwhile.events).toEqual([]);
-  place = meanwhile.upTo;
   release();
   await slow;
-  const after = await told(db, place);
+  const after = await told(db, meanwhile.upTo);
   expect(after.map(({ jobId }) => jobId)).toEqual(["slow", "quick"]);
   expect(await told(db, after.at(-1)?.place)).toEqual([]);
   await other.close();

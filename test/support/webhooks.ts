@@ -5,6 +5,7 @@ import pino from "pino";
 import type { EventKind } from "../../src/job/events.ts";
 import type { Database } from "../../src/store/db.ts";
 import { type ClaimDeliveriesOptions, claimDeliveries, type Delivery } from "../../src/store/deliveries.ts";
+import { boundOf } from "../../src/store/events.ts";
 import { fanOut } from "../../src/store/fan-out.ts";
 import { addWebhook, type NewWebhook } from "../../src/store/webhooks.ts";
 import { createDeliverer, type Deliverer, type DelivererOptions } from "../../src/webhooks/deliverer.ts";
@@ -79,14 +80,15 @@ export async function givenWebhook(db: Database, more: Partial<NewWebhook> = {})
   return stored.id;
 }
 
-/** Fans out until all that has committed so far is through. */
+/** Fans out until all that has committed so far is through, whatever goes on in other tests' databases. */
 export async function fannedOut(db: Database, handlers: string[] = []): Promise<void> {
   const [now] = await db.sql`SELECT pg_current_xact_id()::text AS xid`;
   await until("older transactions are over", async () => {
-    const [row] = await db.sql`SELECT pg_snapshot_xmin(pg_current_snapshot()) > ${String(now?.["xid"])}::xid8 AS over`;
+    const [row] =
+      await db.sql`SELECT xid > ${String(now?.["xid"])}::xid8 AS over FROM (${boundOf(db.sql, "database")}) b`;
     return row?.["over"] === true;
   });
-  while ((await fanOut(db.sql, handlers)).more);
+  while ((await fanOut(db.sql, handlers, undefined, "database")).more);
 }
 
 export async function claimFor(
