@@ -4,7 +4,7 @@ import { SlowFirst } from "./test/support/slow-first.ts";
 /** Files that run whole programs as their users do: clusters, packages, the demo, the examples. `npm run test:programs` */
 const PROGRAMS = [
   "test/examples/**/*.test.ts",
-  "test/cli/{demo,launcher,package,serve}.test.ts",
+  "test/cli/{client-commands,demo,launcher,mutual-tls,package,serve,watch}.test.ts",
   "test/client/{rolling-restart,worker-process}.test.ts",
   "test/loops/ec2-moto.test.ts",
   "test/rpc/browser-page.test.ts",
@@ -14,9 +14,10 @@ const PROGRAMS = [
 
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
 const SHARING = [
-  "test/{dispatch,job,loops,rest,rpc}/**/*.test.ts",
+  "test/{config,dispatch,job,loops,metrics,ops,rest,rpc,server}/**/*.test.ts",
   "test/store/!(embedded*).test.ts",
-  "test/stories/work-!(database).test.ts",
+  "test/stories/!(work-database).test.ts",
+  "test/{config,tokens}.test.ts",
   "test/client/!(worker-process|keep-alive|with-broker|rolling-restart).test.ts",
 ];
 

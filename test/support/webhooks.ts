@@ -88,7 +88,14 @@ export async function fannedOut(db: Database, handlers: string[] = []): Promise<
       await db.sql`SELECT xid > ${String(now?.["xid"])}::xid8 AS over FROM (${boundOf(db.sql, "database")}) b`;
     return row?.["over"] === true;
   });
-  while ((await fanOut(db.sql, handlers, undefined, "database")).more);
+  // A look may find less than the one before: whose a transaction was cannot be seen once it has ended.
+  await until("every webhook has come to it", async () => {
+    await fanOut(db.sql, handlers, undefined, "database");
+    const left = await db.sql`SELECT FROM ai_webhook w JOIN ai_event e ON (e.xid, e.id) > (w.xid, w.event_id)
+      WHERE w.disabled_at IS NULL AND (w.url IS NOT NULL OR w.id = ANY (${handlers}::text[]))
+        AND e.xid < ${String(now?.["xid"])}::xid8`;
+    return left.length === 0;
+  });
 }
 
 export async function claimFor(
