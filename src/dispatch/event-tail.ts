@@ -19,8 +19,8 @@ export interface Joined {
   leave(): void;
 }
 
-/** A page is one frame of a watch. */
-const PAGE = 500;
+/** A page is one frame of a watch, also where each event has the longest error. */
+export const PAGE = 500;
 /** Between two reads while events come; what is not safe to tell yet is asked for again soon, then less and less often. */
 const LEAST_GAP_MS = 10;
 /** Where the place has not moved for so long, somebody's long transaction holds it: maybe one that writes no events. */

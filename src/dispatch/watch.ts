@@ -15,7 +15,7 @@ import {
   matches,
 } from "../store/events.ts";
 import { type Snapshot, sawIn } from "../store/snapshot.ts";
-import { EventTail, type Joined } from "./event-tail.ts";
+import { EventTail, type Joined, PAGE } from "./event-tail.ts";
 import { runStatement } from "./statement.ts";
 
 /** A place in the events, and for a while the moment of the state that was told before. */
@@ -55,9 +55,6 @@ export interface WatchesOptions {
   pollMs: number;
   onError: (err: unknown) => void;
 }
-
-/** One frame of a watch, also where each event has the longest error. */
-const PAGE = 500;
 
 /** Reads a page for one watcher. */
 type Look = (at: WatchPlace, filter: EventFilter, upTo?: Bound) => Promise<{ page: EventPage; update: WatchUpdate }>;

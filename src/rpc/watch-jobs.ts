@@ -111,11 +111,11 @@ class WatchStream {
     const known = new Set(state.jobs.map(({ jobId }) => jobId));
     const unknownJobIds = (this.#filter.jobIds ?? []).filter((id) => !known.has(id));
     for (let at = 0; at === 0 || at < state.jobs.length; at += FRAME_ITEMS) {
-      const jobs = state.jobs.slice(at, at + FRAME_ITEMS).map(watchedJob);
+      const jobs = state.jobs.slice(at, at + FRAME_ITEMS);
       const complete = at + FRAME_ITEMS >= state.jobs.length;
       await this.#room();
-      const value = { jobs, complete, unknownJobIds: complete ? unknownJobIds : [] };
-      this.#say({ case: "state", value }, bytesOf(state.jobs.slice(at, at + FRAME_ITEMS)), complete ? from : undefined);
+      const value = { jobs: jobs.map(watchedJob), complete, unknownJobIds: complete ? unknownJobIds : [] };
+      this.#say({ case: "state", value }, bytesOf(jobs), complete ? from : undefined);
     }
     return from;
   }
@@ -125,12 +125,13 @@ class WatchStream {
       this.#full.resolve();
       return false;
     }
-    // A heartbeat takes it along also where nothing happened.
-    this.#at = update;
     const { events } = update;
     // One frame, since only the place behind the whole page divides no job's events.
     if (events.length > 0) {
       this.#say({ case: "changes", value: { events: events.map(jobEvent) } }, bytesOf(events), update);
+    } else {
+      // The next heartbeat takes it along.
+      this.#at = update;
     }
     return !this.#ended;
   }

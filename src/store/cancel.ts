@@ -2,7 +2,7 @@
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, movedSince, namedJobs, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import type { Cancelled } from "./rows.ts";
@@ -45,9 +45,9 @@ interface CancelRow {
   moved: boolean;
 }
 
-const CANCELLED = {
+const CANCELLED: EventColumns = {
   seq: "event_seq + 1",
-  kind: "'cancelled'",
+  kind: "cancelled",
   attempt: "attempt_count",
   worker: "NULL",
   error: "NULL",
@@ -75,7 +75,7 @@ function cancelStatement(sql: Sql, jobIds: string[], reason: string, graceMs: nu
     ), lease AS (
       UPDATE ai_lease SET cancel_at = coalesce(cancel_at, now() + ${graceMs}::float8 * interval '1 millisecond')
       WHERE ${among(sql, "id", "met", "open AND was = 'RUNNING'")}
-    )${eventsOf(sql, "event", ended, CANCELLED, ["cancelled"], kept)}
+    )${eventsOf(sql, "event", ended, CANCELLED, kept)}
     SELECT job_id, was, CASE WHEN open AND was = 'PENDING' THEN 'CANCELLED' ELSE was END AS to,
       CASE WHEN open THEN job_type END AS job_type, CASE WHEN open THEN attempt_count END AS attempt,
       CASE WHEN open THEN lease_token END AS token, CASE WHEN open THEN instance_id END AS instance_id, moved

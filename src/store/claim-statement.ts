@@ -7,8 +7,8 @@
 import type { Fragment } from "postgres";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
-import { jobOf } from "./lookups.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
+import { ALL_LANES, jobOf } from "./lookups.ts";
 import type { Seat } from "./rows.ts";
 
 export interface LeaseRow {
@@ -134,7 +134,7 @@ export function seatsStatement(sql: Sql, options: Round & { seats: Seat[] }) {
 const FACTS_BYTES = 2_048;
 
 function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
-  const lanes = round.types.length === 0 ? anyLanes(sql) : lanesOf(sql, round.types);
+  const lanes = round.types.length === 0 ? sql.unsafe(ALL_LANES) : lanesOf(sql, round.types);
   return sql<ClaimRow<L>[]>`
     WITH RECURSIVE ${takers.before} ${lanes}, ${picked(sql, round, takers)}, ${takers.after} ${moved(sql, round, takers)}
     SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
@@ -143,17 +143,6 @@ function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
       ${takers.deadSeats} AS dead_seats
     FROM (SELECT) always LEFT JOIN (SELECT * FROM run UNION ALL SELECT * FROM ended) m ON true
     WHERE job_id IS NOT NULL OR EXISTS (SELECT FROM head) OR ${takers.deadSeats} > 0 ORDER BY priority, next_run_at, id`;
-}
-
-function anyLanes(sql: Sql) {
-  return sql`
-    walk AS (
-      (SELECT job_type, priority FROM ai_ready ORDER BY job_type, priority LIMIT 1)
-      UNION ALL
-      SELECT n.job_type, n.priority FROM walk w CROSS JOIN LATERAL (
-        SELECT r.job_type, r.priority FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
-        ORDER BY r.job_type, r.priority LIMIT 1) n
-    )`;
 }
 
 function lanesOf(sql: Sql, types: string[]) {
@@ -204,16 +193,16 @@ function picked(sql: Sql, round: Round, { limit }: Takers) {
     )`;
 }
 
-const STARTED = {
+const STARTED: EventColumns = {
   seq: "event_seq",
-  kind: "'started'",
+  kind: "started",
   attempt: "attempt_count",
   worker: "locked_by",
   error: "NULL",
 };
-const MET_END = {
+const MET_END: EventColumns = {
   seq: "event_seq",
-  kind: "lower(status)",
+  status: "status",
   attempt: "attempt_count",
   worker: "NULL",
   error: "CASE status WHEN 'FAILED' THEN last_error END",
@@ -254,6 +243,6 @@ function moved(sql: Sql, round: Round, takers: Takers) {
       -- A row that drifted must not stop the queue.
       ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, worker_id = excluded.worker_id,
         request_id = excluded.request_id, instance_id = excluded.instance_id, cancel_at = NULL
-    )${eventsOf(sql, "started", sql`run`, STARTED, ["started"], kept)}
-    ${eventsOf(sql, "met_end", sql`ended`, MET_END, ["failed", "cancelled"], kept)}`;
+    )${eventsOf(sql, "started", sql`run`, STARTED, kept)}
+    ${eventsOf(sql, "met_end", sql`ended`, MET_END, kept)}`;
 }

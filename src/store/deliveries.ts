@@ -4,8 +4,8 @@
  * before the one before it is delivered or dead.
  */
 import { MAX_HOURS, MAX_TRIES } from "../job/delivery.ts";
-import type { EventKind } from "../job/events.ts";
 import type { Sql } from "./db.ts";
+import { type EventFacts, type EventFactsRow, toEventFacts } from "./event-facts.ts";
 
 /** Which row, and the fence of what is said about it: another claim has another number of tries. */
 export interface Claim {
@@ -16,22 +16,12 @@ export interface Claim {
   tries: number;
 }
 
-export interface Delivery extends Claim {
+export interface Delivery extends Claim, EventFacts {
   /** Null, with the secret: a handler. */
   url: string | null;
   secret: string | null;
-  seq: number;
-  at: Date;
   /** By the database's clock, as `at`: the broker's own may be wrong, and a signature names a time. */
   claimedAt: Date;
-  kind: EventKind;
-  type: string;
-  attempt: number;
-  tenantId: string | null;
-  sourceDomain: string | null;
-  sourceId: string | null;
-  workerId: string | null;
-  error: string | null;
 }
 
 export interface ClaimDeliveriesOptions {
@@ -88,47 +78,18 @@ export async function claimDeliveries(sql: Sql, options: ClaimDeliveriesOptions)
   return rows.map((row) => toDelivery(row, brokerId));
 }
 
-interface DeliveryRow {
+interface DeliveryRow extends EventFactsRow {
   webhook_id: string;
   url: string | null;
   secret: string | null;
-  job_id: string;
-  seq: number;
   event_id: string;
-  at: Date;
   claimed_at: Date;
-  kind: EventKind;
-  job_type: string;
-  attempt: number;
-  tenant_id: string | null;
-  source_domain: string | null;
-  source_id: string | null;
-  worker_id: string | null;
-  error: string | null;
   tries: number;
 }
 
 function toDelivery(row: DeliveryRow, brokerId: string): Delivery {
-  return {
-    webhookId: row.webhook_id,
-    url: row.url,
-    secret: row.secret,
-    jobId: row.job_id,
-    seq: row.seq,
-    eventId: row.event_id,
-    brokerId,
-    tries: row.tries,
-    at: row.at,
-    claimedAt: row.claimed_at,
-    kind: row.kind,
-    type: row.job_type,
-    attempt: row.attempt,
-    tenantId: row.tenant_id,
-    sourceDomain: row.source_domain,
-    sourceId: row.source_id,
-    workerId: row.worker_id,
-    error: row.error,
-  };
+  const { webhook_id: webhookId, event_id: eventId, claimed_at: claimedAt, url, secret, tries } = row;
+  return { webhookId, eventId, brokerId, tries, url, secret, claimedAt, ...toEventFacts(row) };
 }
 
 // What stands behind a delivery that waits is not due before it, or a claim would have to step over all of that: the head

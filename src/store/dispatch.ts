@@ -2,7 +2,7 @@
 import { BrokerError } from "../errors.ts";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { foldRepeats } from "./repeats.ts";
 import type { Dispatched, NewJob } from "./rows.ts";
 
@@ -59,7 +59,7 @@ function reused(job: NewJob | undefined, index: number | undefined, by: "id" | "
   );
 }
 
-const DISPATCHED = { seq: "1", kind: "'dispatched'", attempt: "0", worker: "NULL", error: "NULL" };
+const DISPATCHED: EventColumns = { seq: "1", kind: "dispatched", attempt: "0", worker: "NULL", error: "NULL" };
 
 /** One statement: finds what is known and inserts the rest, unless something known has another body. */
 function insertUnknown(sql: Sql, jobs: NewJob[], kept: KeptKinds) {
@@ -106,6 +106,6 @@ function insertUnknown(sql: Sql, jobs: NewJob[], kept: KeptKinds) {
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM stored
-    )${eventsOf(sql, "event", sql`stored`, DISPATCHED, ["dispatched"], kept)}
+    )${eventsOf(sql, "event", sql`stored`, DISPATCHED, kept)}
     SELECT ord, job_id, same, by FROM known ORDER BY ord, by`;
 }

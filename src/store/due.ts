@@ -1,5 +1,6 @@
 /** A look at the queue without touching it: which types have due jobs, and when the next one is due. */
 import type { Sql } from "./db.ts";
+import { ALL_LANES } from "./lookups.ts";
 
 export interface Due {
   type: string;
@@ -12,13 +13,7 @@ export interface Due {
 /** One row for each type that has jobs waiting and is not paused. Costs a few index look-ups per (type, priority). */
 export async function due(sql: Sql, limit: number): Promise<Due[]> {
   const rows = await sql<{ job_type: string; count: number; next_in_ms: number | null }[]>`
-    WITH RECURSIVE walk AS (
-      (SELECT job_type, priority FROM ai_ready ORDER BY job_type, priority LIMIT 1)
-      UNION ALL
-      SELECT n.job_type, n.priority FROM walk w CROSS JOIN LATERAL (
-        SELECT r.job_type, r.priority FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
-        ORDER BY r.job_type, r.priority LIMIT 1) n
-    )
+    WITH RECURSIVE ${sql.unsafe(ALL_LANES)}
     SELECT w.job_type, sum(d.count)::int AS count,
       extract(epoch FROM min(n.run_at) - now())::float8 * 1000 AS next_in_ms
     FROM walk w

@@ -1,15 +1,10 @@
 /** Reads of the intents: what is open, what rests, and who has come. */
+import type { OpenIntent } from "../job/ec2-states.ts";
 import type { Database } from "./db.ts";
 import { sql } from "./drizzle.ts";
 import { LIVE_WORKERS } from "./ec2-workers.ts";
 
-export interface IntentRow {
-  id: number;
-  instanceId: string;
-  launchedBefore: Date | null;
-  startedAgoMs: number | null;
-  isFound: boolean;
-  isAlerted: boolean;
+export interface IntentRow extends OpenIntent {
   /** How often the call was somebody's to make. */
   tries: number;
   /** No answer to the call is known, and its caller's time is over. */

@@ -1,7 +1,8 @@
 /** Which workers live, as far as the database knows: what a start of another one is judged by. */
+
 import type { Database } from "./db.ts";
 import { sql } from "./drizzle.ts";
-import { LIVE_SESSION } from "./lookups.ts";
+import { ALL_LANES, LIVE_SESSION } from "./lookups.ts";
 
 const IS_HELD = "(l.expires_at IS NULL OR l.expires_at > now())";
 
@@ -67,13 +68,7 @@ const RECENT_BOOTS = 20;
 export async function learned(db: Database): Promise<Learned> {
   const columns = sql.raw("job_type, status, locked_at, finished_at");
   const rows = await db.drizzle.execute<{ job_type: string | null; ms: number | null }>(sql`
-    WITH RECURSIVE walk AS (
-      (SELECT job_type, priority FROM ai_ready ORDER BY job_type, priority LIMIT 1)
-      UNION ALL
-      SELECT n.job_type, n.priority FROM walk w CROSS JOIN LATERAL (
-        SELECT r.job_type, r.priority FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
-        ORDER BY r.job_type, r.priority LIMIT 1) n
-    ), head AS MATERIALIZED (
+    WITH RECURSIVE ${sql.raw(ALL_LANES)}, head AS MATERIALIZED (
       SELECT min(h.id) AS id FROM walk w CROSS JOIN LATERAL (
         SELECT r.id FROM ai_ready r WHERE r.job_type = w.job_type AND r.priority = w.priority
         ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT 1) h

@@ -3,8 +3,8 @@
  * commit, so a reader that asked for `id > last` would pass over what commits late. Here the order is (xid, id), and
  * only what is below the oldest running transaction is told: nothing can come before it any more (postgres.md 10).
  */
-import type { EventKind } from "../job/events.ts";
 import type { Sql } from "./db.ts";
+import { type EventFacts, type EventFactsRow, toEventFacts } from "./event-facts.ts";
 import { type Snapshot, snapshotOf } from "./snapshot.ts";
 
 /** A place in that order: everything up to it has been told. Numbers as Postgres writes them, for they have 64 bits. */
@@ -13,23 +13,8 @@ export interface EventPlace {
   id: string;
 }
 
-export interface JobEvent {
+export interface JobEvent extends EventFacts {
   place: EventPlace;
-  at: Date;
-  jobId: string;
-  /** Numbers the job's transitions from 1 on. */
-  seq: number;
-  kind: EventKind;
-  type: string;
-  /** Attempts spent then. */
-  attempt: number;
-  tenantId: string | null;
-  sourceDomain: string | null;
-  sourceId: string | null;
-  /** Whose attempt began or ended. */
-  workerId: string | null;
-  /** At most 1,000 characters of it. */
-  error: string | null;
 }
 
 /** Which events are asked for; each absent part lets all through. */
@@ -127,23 +112,12 @@ export function boundOf(sql: Sql, bound: Bound) {
     FROM (SELECT pg_current_snapshot() AS now OFFSET 0) s`;
 }
 
-interface EventRow {
+interface EventRow extends EventFactsRow {
   early: boolean;
   safe_xid: string;
   safe_id: string;
   xid: string | null;
   id: string;
-  at: Date;
-  job_id: string;
-  seq: number;
-  kind: EventKind;
-  job_type: string;
-  attempt: number;
-  tenant_id: string | null;
-  source_domain: string | null;
-  source_id: string | null;
-  worker_id: string | null;
-  error: string | null;
 }
 
 function isEvent(row: EventRow): row is EventRow & { xid: string } {
@@ -151,20 +125,7 @@ function isEvent(row: EventRow): row is EventRow & { xid: string } {
 }
 
 function toEvent(row: EventRow & { xid: string }): JobEvent {
-  return {
-    place: { xid: row.xid, id: row.id },
-    at: row.at,
-    jobId: row.job_id,
-    seq: row.seq,
-    kind: row.kind,
-    type: row.job_type,
-    attempt: row.attempt,
-    tenantId: row.tenant_id,
-    sourceDomain: row.source_domain,
-    sourceId: row.source_id,
-    workerId: row.worker_id,
-    error: row.error,
-  };
+  return { place: { xid: row.xid, id: row.id }, ...toEventFacts(row) };
 }
 
 function matching(sql: Sql, filter: EventFilter) {

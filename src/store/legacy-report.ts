@@ -3,7 +3,7 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, movedSince, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import { backoffMs } from "./report.ts";
@@ -37,10 +37,10 @@ interface ReportRow {
   moved: boolean;
 }
 
-const SETTLING_KINDS = ["retrying", "done", "failed", "cancelled"] as const;
-const SETTLED = {
+const SETTLED: EventColumns = {
   seq: "event_seq",
-  kind: "CASE status WHEN 'PENDING' THEN 'retrying' ELSE lower(status) END",
+  kind: "retrying",
+  status: "status",
   attempt: "attempt_count",
   worker: "reporter",
   error: "CASE WHEN status IN ('PENDING', 'FAILED') THEN last_error END",
@@ -87,7 +87,7 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff, kept:
       INSERT INTO ai_result (created_at, updated_at, payload, job_id)
       SELECT now(), now(), ${report.result}::text::jsonb, id FROM settled WHERE status IN ('DONE', 'FAILED')
       ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
-    )${eventsOf(sql, "event", sql`settled`, SETTLED, SETTLING_KINDS, kept)}
+    )${eventsOf(sql, "event", sql`settled`, SETTLED, kept)}
     SELECT CASE WHEN s.id IS NULL OR s.status = 'CANCELLED' THEN 'duplicate_ignored' WHEN s.status = 'DONE' THEN 'done'
         ELSE 'failed_recorded' END AS verdict, s.job_type,
       CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,

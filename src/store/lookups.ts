@@ -50,6 +50,18 @@ export function unready(sql: Sql, cte: string, runAt: string, which = "true") {
     WHERE c.was = 'PENDING' AND ${which}))`);
 }
 
+/**
+ * For a WITH RECURSIVE: `walk`, the distinct lanes (job_type, priority) of ai_ready. It hops from one to the next by the
+ * key, so it costs a look-up a lane, however many jobs each has.
+ */
+export const ALL_LANES = `walk AS (
+  (SELECT job_type, priority FROM ai_ready ORDER BY job_type, priority LIMIT 1)
+  UNION ALL
+  SELECT n.job_type, n.priority FROM walk w CROSS JOIN LATERAL (
+    SELECT r.job_type, r.priority FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
+    ORDER BY r.job_type, r.priority LIMIT 1) n
+)`;
+
 /** For a row `s` of ai_session: whether its stream is there, as far as the database knows. */
 export const LIVE_SESSION = `(s.ended_at IS NULL AND EXISTS (SELECT FROM ai_broker b
   WHERE b.broker_id = s.broker_id AND b.seen_at > now() - interval '15 seconds'))`;

@@ -2,7 +2,7 @@
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, jobOf } from "./lookups.ts";
 import type { Reclaimed } from "./rows.ts";
 
@@ -99,10 +99,10 @@ function next(sql: Sql) {
  * Ends the leases in the CTE `lapsed`, whose jobs and lease rows are locked, and answers with them. The job is updated
  * by its own row alone, since a join could compare each job with each lease (claim-statement.ts).
  */
-const BACK_KINDS = ["reclaimed", "failed", "cancelled"] as const;
-const BACK = {
+const BACK: EventColumns = {
   seq: "event_seq + 1",
-  kind: "CASE next WHEN 'PENDING' THEN 'reclaimed' ELSE lower(next) END",
+  kind: "reclaimed",
+  status: "next",
   attempt: "attempt_count",
   worker: "locked_by",
   error: "CASE next WHEN 'FAILED' THEN coalesce(nullif(last_error, ''), 'max_attempts_exceeded') END",
@@ -127,7 +127,7 @@ function takenBack(sql: Sql, kept: KeptKinds) {
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM lapsed WHERE next = 'PENDING' ON CONFLICT DO NOTHING
-    )${eventsOf(sql, "event", sql`lapsed`, BACK, BACK_KINDS, kept)}
+    )${eventsOf(sql, "event", sql`lapsed`, BACK, kept)}
     SELECT job_id, job_type, attempt_count, next AS status, locked_by AS worker_id,
       extract(epoch FROM now() - locked_at)::float8 * 1000 AS duration_ms, lease_token AS token, instance_id
     FROM lapsed ORDER BY id`;

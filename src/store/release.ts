@@ -2,14 +2,14 @@
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, namedJobs } from "./lookups.ts";
 import type { LeaseRef, Released } from "./rows.ts";
 
-const RELEASED_KINDS = ["released", "failed", "cancelled"] as const;
-const RELEASED = {
+const RELEASED: EventColumns = {
   seq: "event_seq + 1",
-  kind: "CASE next WHEN 'PENDING' THEN 'released' ELSE lower(next) END",
+  kind: "released",
+  status: "next",
   attempt: "greatest(0, attempt_count - 1)",
   worker: "locked_by",
   error: "CASE next WHEN 'FAILED' THEN 'max_deliveries_exceeded' END",
@@ -68,7 +68,7 @@ export async function release(
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, next_run_at, id, bytes FROM met WHERE held AND next = 'PENDING' ON CONFLICT DO NOTHING
-    )${eventsOf(sql, "event", given, RELEASED, RELEASED_KINDS, kept)}
+    )${eventsOf(sql, "event", given, RELEASED, kept)}
     SELECT job_id, held AS released, CASE WHEN held THEN job_type END AS job_type,
       CASE WHEN held THEN attempt_count END AS attempt, CASE WHEN held THEN next END AS to,
       CASE WHEN held THEN instance_id END AS instance_id,

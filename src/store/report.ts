@@ -3,7 +3,7 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, namedJobs } from "./lookups.ts";
 import type { Report, Reported, ReportStatus } from "./rows.ts";
 
@@ -39,10 +39,10 @@ interface ReportRow {
   instance_id: string | null;
 }
 
-const SETTLING_KINDS = ["retrying", "done", "failed", "cancelled"] as const;
-const SETTLED = {
+const SETTLED: EventColumns = {
   seq: "event_seq + 1",
-  kind: "CASE next WHEN 'PENDING' THEN 'retrying' ELSE lower(next) END",
+  kind: "retrying",
+  status: "next",
   attempt: "attempt_count",
   worker: "locked_by",
   error: "CASE WHEN next IN ('PENDING', 'FAILED') THEN error END",
@@ -85,7 +85,7 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff, kept: Ke
       SELECT now(), now(), v.result::jsonb, v.id FROM verdict v WHERE v.settles AND v.verdict = 'ACCEPTED'
       -- Only a row that Django's FAILED left behind can be in the way.
       ON CONFLICT (job_id) DO UPDATE SET payload = excluded.payload, updated_at = excluded.updated_at
-    )${eventsOf(sql, "event", sql`(SELECT * FROM verdict WHERE settles) v`, SETTLED, SETTLING_KINDS, kept)}
+    )${eventsOf(sql, "event", sql`(SELECT * FROM verdict WHERE settles) v`, SETTLED, kept)}
     SELECT job_id, verdict, next AS to, CASE WHEN settles THEN job_type END AS job_type,
       CASE WHEN settles THEN attempt_count END AS attempt, CASE WHEN settles THEN instance_id END AS instance_id,
       CASE WHEN settles THEN extract(epoch FROM now() - locked_at)::float8 * 1000 END AS duration_ms

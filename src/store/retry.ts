@@ -2,7 +2,7 @@
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Sql } from "./db.ts";
-import { eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, movedSince, namedJobs } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import type { Retried } from "./rows.ts";
@@ -33,7 +33,7 @@ interface RetryRow {
   moved: boolean;
 }
 
-const RETRIED = { seq: "event_seq + 1", kind: "'retried'", attempt: "0", worker: "NULL", error: "NULL" };
+const RETRIED: EventColumns = { seq: "event_seq + 1", kind: "retried", attempt: "0", worker: "NULL", error: "NULL" };
 
 function retryStatement(sql: Sql, jobIds: string[], kept: KeptKinds) {
   return sql<RetryRow[]>`
@@ -60,7 +60,7 @@ function retryStatement(sql: Sql, jobIds: string[], kept: KeptKinds) {
     ), ready AS (
       INSERT INTO ai_ready (job_type, priority, run_at, id, bytes)
       SELECT job_type, priority, now(), id, bytes FROM met WHERE ended ON CONFLICT DO NOTHING
-    )${eventsOf(sql, "event", sql`(SELECT * FROM met WHERE first AND ended) e`, RETRIED, ["retried"], kept)}
+    )${eventsOf(sql, "event", sql`(SELECT * FROM met WHERE first AND ended) e`, RETRIED, kept)}
     SELECT job_id, was, CASE WHEN ended THEN 'PENDING' ELSE was END AS to, CASE WHEN ended THEN job_type END AS job_type,
       moved
     FROM met ORDER BY ord`;

@@ -5,27 +5,16 @@ import type { EventKind } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
 import type { Delivery } from "../store/deliveries.ts";
 import type { EventResult } from "../store/delivery-result.ts";
+import type { EventFacts } from "../store/event-facts.ts";
 import { idOf } from "./payload.ts";
 import type { Answer } from "./send.ts";
 
 /** What has happened to a job. */
-export interface BrokerEvent {
+export interface BrokerEvent extends EventFacts {
   /** Stays the same however often the event is told: what a handler compares to do a thing once. */
   eventId: string;
-  jobId: string;
-  /** Numbers the job's transitions. */
-  seq: number;
-  kind: EventKind;
-  at: Date;
-  type: string;
   /** The job's state after it. */
   status: Status;
-  attempt: number;
-  tenantId: string | null;
-  sourceDomain: string | null;
-  sourceId: string | null;
-  workerId: string | null;
-  error: string | null;
   /** As JSON text, so that its numbers stay exact; null where there is none, or it is omitted. */
   resultJson: string | null;
   /** Why the result of an ended job is not here. */

@@ -4,9 +4,9 @@ import { statusAfter } from "../job/delivery.ts";
 import { TERMINAL_KINDS } from "../job/events.ts";
 import type { Delivery } from "../store/deliveries.ts";
 import type { EventResult } from "../store/delivery-result.ts";
+import type { EventFacts } from "../store/event-facts.ts";
 
-type Told = Pick<Delivery, "jobId" | "seq" | "eventId" | "kind" | "type" | "attempt" | "at"> &
-  Pick<Delivery, "tenantId" | "sourceDomain" | "sourceId" | "workerId" | "error">;
+type Told = EventFacts & Pick<Delivery, "eventId">;
 
 /**
  * The same for each try and each redelivery, whoever is told; made of job, number and the event's own row, so that

@@ -1,7 +1,6 @@
 /** What becomes of deliveries: dead, redelivered, forgotten; and the result that goes with one. */
 import { expect } from "vitest";
 import { MAX_TRIES } from "../../src/job/delivery.ts";
-import type { Database } from "../../src/store/db.ts";
 import { forgetDeliveries, recordFailed } from "../../src/store/deliveries.ts";
 import { resultOfEvent } from "../../src/store/delivery-result.ts";
 import { forgetEvents } from "../../src/store/events.ts";
@@ -10,17 +9,7 @@ import { retry } from "../../src/store/retry.ts";
 import { disableWebhook, listWebhooks } from "../../src/store/webhooks.ts";
 import { test } from "../support/db.ts";
 import { done, failed, givenJob, givenLease, reportAll } from "../support/jobs.ts";
-import { claimFor, deliveriesOf, fannedOut, givenWebhook } from "../support/webhooks.ts";
-
-const FAILURE = { status: 500, error: "it answered 500", delayMs: 60_000 };
-
-async function givenDone(db: Database, more = {}): Promise<string> {
-  const id = await givenJob(db, more);
-  await reportAll(db, done(await givenLease(db)));
-  return id;
-}
-
-const keys = (rows: Record<string, unknown>[]) => rows.map((row) => [row["job_id"], row["kind"]]);
+import { claimFor, deliveriesOf, FAILURE, fannedOut, givenDone, givenWebhook, keysOf } from "../support/webhooks.ts";
 
 test("after the last try an event is dead until it is redelivered, and begins anew then", async ({ db }) => {
   const hook = await givenWebhook(db);
@@ -58,7 +47,7 @@ test("what was delivered is sent again by job, by number or since a time; what w
   const old = "interval '3 hours'";
   await db.sql.unsafe(`UPDATE ai_event SET at = at - ${old} WHERE job_id IN ('a', 'b')`);
   expect(await redeliverSince(db.sql, hook, new Date(Date.now() - 3_600_000))).toBe(2);
-  expect(keys(await deliveriesOf(db, hook))).toEqual([
+  expect(keysOf(await deliveriesOf(db, hook))).toEqual([
     ["c", "started"],
     ["c", "done"],
   ]);
@@ -118,5 +107,5 @@ test("an event that a webhook has not come to is not removed for its age; a disa
   expect(await forgetEvents(db.sql, 7, 10)).toBe(0);
   await fannedOut(db);
   expect(await forgetEvents(db.sql, 7, 10)).toBe(3);
-  expect(keys(await deliveriesOf(db, hook))).toEqual([["a", "done"]]);
+  expect(keysOf(await deliveriesOf(db, hook))).toEqual([["a", "done"]]);
 });

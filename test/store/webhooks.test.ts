@@ -19,18 +19,18 @@ import {
 } from "../../src/store/webhooks.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import { done, givenJob, givenLease, newJob, reportAll } from "../support/jobs.ts";
-import { claimFor, deliveriesOf, fannedOut, givenWebhook, letWaitsPass } from "../support/webhooks.ts";
+import {
+  claimFor,
+  deliveriesOf,
+  FAILURE,
+  fannedOut,
+  givenDone,
+  givenWebhook,
+  keysOf,
+  letWaitsPass,
+} from "../support/webhooks.ts";
 
-const FAILURE = { status: 500, error: "it answered 500", delayMs: 60_000 };
 const EVERY = { kinds: [] };
-
-async function givenDone(db: Database, more = {}): Promise<string> {
-  const id = await givenJob(db, more);
-  await reportAll(db, done(await givenLease(db)));
-  return id;
-}
-
-const keys = (rows: Record<string, unknown>[]) => rows.map((row) => [row["job_id"], row["kind"]]);
 
 test("a webhook gets what happens after it was made, of the types and kinds that it asks for", async ({ db }) => {
   await givenDone(db, { id: "before" });
@@ -39,11 +39,11 @@ test("a webhook gets what happens after it was made, of the types and kinds that
   await givenDone(db, { id: "a" });
   await givenDone(db, { id: "b", type: "embedding" });
   await fannedOut(db);
-  expect(keys(await deliveriesOf(db, ends))).toEqual([
+  expect(keysOf(await deliveriesOf(db, ends))).toEqual([
     ["a", "done"],
     ["b", "done"],
   ]);
-  expect(keys(await deliveriesOf(db, starts))).toEqual([["b", "dispatched"]]);
+  expect(keysOf(await deliveriesOf(db, starts))).toEqual([["b", "dispatched"]]);
 });
 
 test("what had committed before is not told although an older transaction is still open; what that one does is", async ({
@@ -66,7 +66,7 @@ test("what had committed before is not told although an older transaction is sti
   await slow;
   await givenJob(db, { id: "after" });
   await fannedOut(db);
-  expect(keys(await deliveriesOf(db, hook))).toEqual([
+  expect(keysOf(await deliveriesOf(db, hook))).toEqual([
     ["after", "dispatched"],
     ["slow", "dispatched"],
   ]);
@@ -192,7 +192,7 @@ test("an event that stands later in the log but came earlier to its job is waite
   expect(await claimFor(db, "w")).toEqual([]);
   await fannedOut(db);
   expect((await claimFor(db, "w")).map(({ kind }) => kind)).toEqual(["started"]);
-  expect(keys(await deliveriesOf(db, hook))).toEqual([
+  expect(keysOf(await deliveriesOf(db, hook))).toEqual([
     ["a", "started"],
     ["a", "done"],
   ]);
@@ -264,7 +264,7 @@ test("in a database restored from another server's dump a webhook goes on with w
   await db.sql`UPDATE ai_webhook SET xid = '9000000000', born = '9000000000:9000000000:' WHERE id = ${hook}`;
   await givenDone(db, { id: "here" });
   await fannedOut(db);
-  expect(keys(await deliveriesOf(db, hook))).toEqual([["dumped", "done"]]);
+  expect(keysOf(await deliveriesOf(db, hook))).toEqual([["dumped", "done"]]);
   expect(await resetForeignPlaces(db.sql)).toBe(1);
   expect(await resetForeignPlaces(db.sql)).toBe(0);
   await fannedOut(db);

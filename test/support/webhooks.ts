@@ -7,10 +7,12 @@ import type { Database } from "../../src/store/db.ts";
 import { type ClaimDeliveriesOptions, claimDeliveries, type Delivery } from "../../src/store/deliveries.ts";
 import { boundOf } from "../../src/store/events.ts";
 import { fanOut } from "../../src/store/fan-out.ts";
+import type { NewJob } from "../../src/store/rows.ts";
 import { addWebhook, type NewWebhook } from "../../src/store/webhooks.ts";
 import { createDeliverer, type Deliverer, type DelivererOptions } from "../../src/webhooks/deliverer.ts";
 import { createSend, type SendOptions } from "../../src/webhooks/send.ts";
 import { newSecret } from "../../src/webhooks/sign.ts";
+import { done, givenJob, givenLease, reportAll } from "./jobs.ts";
 import { until } from "./until.ts";
 
 export interface Told {
@@ -79,6 +81,19 @@ export async function givenWebhook(db: Database, more: Partial<NewWebhook> = {})
   if (stored === null) throw new Error("not stored");
   return stored.id;
 }
+
+/** How an endpoint fails that answers 500; the next try is a minute off. */
+export const FAILURE = { status: 500, error: "it answered 500", delayMs: 60_000 };
+
+/** Dispatches a job and does it, in three events. */
+export async function givenDone(db: Database, more: Partial<NewJob> = {}): Promise<string> {
+  const id = await givenJob(db, more);
+  await reportAll(db, done(await givenLease(db)));
+  return id;
+}
+
+/** Job and kind of each row. */
+export const keysOf = (rows: Record<string, unknown>[]) => rows.map((row) => [row["job_id"], row["kind"]]);
 
 /** Fans out until all that has committed so far is through, whatever goes on in other tests' databases. */
 export async function fannedOut(db: Database, handlers: string[] = []): Promise<void> {
