@@ -1,7 +1,6 @@
 /** What the moves do, counted: this is on the way of every job, so it only adds up; the registry reads it at a scrape. */
-import { Lately } from "../dispatch/lately.ts";
 import type { Move, Recorder } from "../dispatch/recorder.ts";
-import type { Lease } from "../store/rows.ts";
+import type { Age, Lease, Trace } from "../store/rows.ts";
 import {
   endOf,
   HEARTBEATS,
@@ -42,8 +41,6 @@ const WAIT_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 
 const LIFE_S = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3_600, 14_400];
 const STATEMENT_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const BATCH = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
-/** Leases whose jobs' ages are kept until their reports come: more than one broker has under way. */
-const MOST_UNDER_WAY = 50_000;
 
 export function createMoveMetrics(names: TypeNames): MoveMetrics {
   const tallies = Object.fromEntries(MOVES.map((move) => [move, new Tally<string>(OUTCOMES[move])]));
@@ -76,16 +73,10 @@ function recordStatements({ statements, batches, inFlight }: Kept): Pick<Recorde
 }
 
 function recordJobs({ tallies, assign, done, batches }: Kept, names: TypeNames): Omit<Recorder, OfStatements> {
-  /** How old the job was, in ms, when its lease began. */
-  const ages = new Lately<number>(MOST_UNDER_WAY);
-
-  function ended(type: string | null, outcome: Outcome<"report">, token: string | null, durationMs: number | null) {
+  function ended({ type, ageMs }: Trace & Age, outcome: Outcome<"report">) {
     const name = names.of(type);
     tallies.report.add(name, outcome);
-    const ageMs = ages.take(token);
-    if (outcome === "done" && ageMs !== undefined && durationMs !== null) {
-      done.observe(name, (ageMs + durationMs) / 1_000);
-    }
+    if (outcome === "done" && ageMs !== null) done.observe(name, ageMs / 1_000);
   }
 
   return {
@@ -100,33 +91,23 @@ function recordJobs({ tallies, assign, done, batches }: Kept, names: TypeNames):
       if (leases.length > 0) batches.observe("claim", leases.length);
       for (const lease of leases) {
         const name = names.of(lease.type);
-        const waitMs = waitOf(lease);
         tallies.claim.add(name, "claimed");
-        assign.observe(name, waitMs / 1_000);
-        ages.set(lease.token, ageOf(lease, waitMs));
+        assign.observe(name, waitOf(lease) / 1_000);
       }
       for (const { type, to } of ends) tallies.claim.add(names.of(type), endOf(to));
     },
     renewed(renewals) {
       for (const { type, verdict } of renewals) tallies.heartbeat.add(names.of(type), HEARTBEATS[verdict]);
     },
-    reported(reports, settled) {
-      settled.forEach((one, at) => {
-        ended(one.type, reportOutcome(one), reports[at]?.token ?? null, one.durationMs);
-      });
+    reported(_reports, settled) {
+      for (const one of settled) ended(one, reportOutcome(one));
     },
-    legacyReported: (one) => ended(one.type, legacyOutcome(one), one.token, one.durationMs),
-    released(leases, released) {
-      released.forEach((one, at) => {
-        tallies.release.add(names.of(one.type), releaseOutcome(one));
-        if (one.released) ages.take(leases[at]?.token);
-      });
+    legacyReported: (one) => ended(one, legacyOutcome(one)),
+    released(_leases, released) {
+      for (const one of released) tallies.release.add(names.of(one.type), releaseOutcome(one));
     },
     reclaimed(taken) {
-      for (const one of taken) {
-        tallies.reclaim.add(names.of(one.type), reclaimOutcome(one));
-        ages.take(one.token);
-      }
+      for (const one of taken) tallies.reclaim.add(names.of(one.type), reclaimOutcome(one));
     },
     cancelled(cancelled) {
       for (const { type, outcome } of cancelled) tallies.cancel.add(names.of(type), lower(outcome));
@@ -140,9 +121,4 @@ function recordJobs({ tallies, assign, done, batches }: Kept, names: TypeNames):
 /** How long a due job waited for this lease, by the database's clock alone: a lease begins leaseMs before its end. */
 function waitOf({ expiresAt, leaseMs, createdAt, runAt }: Lease): number {
   return expiresAt.getTime() - leaseMs - Math.max(createdAt.getTime(), runAt.getTime());
-}
-
-/** A retry moves run_at on, so a later attempt cannot tell when the job was first to run: it counts from its dispatch. */
-function ageOf({ expiresAt, leaseMs, createdAt, attempt }: Lease, waitMs: number): number {
-  return attempt <= 1 ? waitMs : expiresAt.getTime() - leaseMs - createdAt.getTime();
 }

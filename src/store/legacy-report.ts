@@ -6,7 +6,7 @@ import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, movedSince, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
-import { backoffMs } from "./report.ts";
+import { AGE_MS, backoffMs } from "./report.ts";
 import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
 
 /**
@@ -20,10 +20,10 @@ export async function legacyReport(
   kept: KeptKinds = ALL_KINDS,
 ): Promise<LegacyReported> {
   const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff, kept));
-  const nothing = { type: null, attempt: null, to: null, durationMs: null, instanceId: null, token: null };
+  const nothing = { type: null, attempt: null, to: null, durationMs: null, ageMs: null, instanceId: null, token: null };
   if (row === undefined) return { verdict: "not_found", ...nothing };
-  const { verdict, job_type: type, attempt, to, duration_ms: durationMs, instance_id: instanceId, token } = row;
-  return { verdict, type, attempt, to, durationMs, instanceId, token };
+  const { verdict, job_type: type, attempt, to, token, instance_id: instanceId } = row;
+  return { verdict, type, attempt, to, durationMs: row.duration_ms, ageMs: row.age_ms, instanceId, token };
 }
 
 interface ReportRow {
@@ -32,6 +32,7 @@ interface ReportRow {
   attempt: number | null;
   to: Status | null;
   duration_ms: number | null;
+  age_ms: number | null;
   instance_id: string | null;
   token: string | null;
   moved: boolean;
@@ -49,7 +50,7 @@ const SETTLED: EventColumns = {
 function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff, kept: KeptKinds) {
   return sql<ReportRow[]>`
     WITH job AS MATERIALIZED (
-      SELECT *, ${movedSince(sql)} AS moved, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
+      SELECT *, ${movedSince(sql)} AS moved, ${sql.unsafe(AGE_MS)} AS age_ms, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
           WHEN ${report.status} = 'FAILED' AND (status <> 'RUNNING' OR locked_by IS DISTINCT FROM ${report.workerId})
             THEN NULL
           WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'
@@ -92,6 +93,6 @@ function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff, kept:
         ELSE 'failed_recorded' END AS verdict, s.job_type,
       CASE WHEN s.id IS NOT NULL THEN j.attempt_count END AS attempt, s.status AS to,
       CASE WHEN s.id IS NOT NULL THEN extract(epoch FROM now() - j.locked_at)::float8 * 1000 END AS duration_ms,
-      s.token, s.instance_id, j.moved
+      CASE WHEN s.id IS NOT NULL THEN j.age_ms END AS age_ms, s.token, s.instance_id, j.moved
     FROM job j LEFT JOIN settled s ON s.id = j.id`;
 }

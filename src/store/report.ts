@@ -25,6 +25,7 @@ export async function report(
     attempt: r.attempt,
     to: r.to,
     durationMs: r.duration_ms,
+    ageMs: r.age_ms,
     instanceId: r.instance_id,
   }));
 }
@@ -36,6 +37,7 @@ interface ReportRow {
   attempt: number | null;
   to: Status | null;
   duration_ms: number | null;
+  age_ms: number | null;
   instance_id: string | null;
 }
 
@@ -47,6 +49,10 @@ const SETTLED: EventColumns = {
   worker: "locked_by",
   error: "CASE WHEN next IN ('PENDING', 'FAILED') THEN error END",
 };
+
+/** Of a job's columns before it is settled (rows.ts, Age): a retry has moved next_run_at on. */
+export const AGE_MS = `extract(epoch FROM now() - CASE WHEN attempt_count <= 1 THEN greatest(created_at, next_run_at)
+  ELSE created_at END)::float8 * 1000`;
 
 function reportStatement(sql: Sql, reports: Report[], backoff: Backoff, kept: KeptKinds) {
   // Of the job `j`, before it is settled: what its report says of a failure, if it says so and no cancel comes first.
@@ -88,7 +94,8 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff, kept: Ke
     )${eventsOf(sql, "event", sql`(SELECT * FROM verdict WHERE settles) v`, SETTLED, kept)}
     SELECT job_id, verdict, next AS to, CASE WHEN settles THEN job_type END AS job_type,
       CASE WHEN settles THEN attempt_count END AS attempt, CASE WHEN settles THEN instance_id END AS instance_id,
-      CASE WHEN settles THEN extract(epoch FROM now() - locked_at)::float8 * 1000 END AS duration_ms
+      CASE WHEN settles THEN extract(epoch FROM now() - locked_at)::float8 * 1000 END AS duration_ms,
+      CASE WHEN settles THEN ${sql.unsafe(AGE_MS)} END AS age_ms
     FROM verdict ORDER BY ord`;
 }
 
@@ -106,7 +113,7 @@ function judged(sql: Sql, reports: Report[]) {
       ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
       WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)
     ), met AS MATERIALIZED (
-      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at, j.instance_id,
+      SELECT i.*, j.id, j.job_type, j.attempt_count, j.locked_at, j.instance_id, j.created_at, j.next_run_at,
         j.event_seq, j.tenant_id, j.source_domain, j.source_id, j.locked_by,
         coalesce(j.status = 'RUNNING' AND j.lease_token = i.token AND i.turn = 1, false) AS settles,
         CASE WHEN j.id IS NULL THEN 'NOT_FOUND'

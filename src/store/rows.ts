@@ -119,9 +119,15 @@ export type ReportStatus =
   | "CANCELLED"
   | "NOT_FOUND";
 
-export interface Reported extends Trace {
+export interface Reported extends Trace, Age {
   jobId: string;
   status: ReportStatus;
+}
+
+/** How old the job that a report has settled is. */
+export interface Age {
+  /** Since its dispatch, or its run_at if that came later and this was its first attempt; null when nothing changed. */
+  ageMs: number | null;
 }
 
 export interface Released extends Trace {
@@ -155,7 +161,7 @@ export interface LegacyReport {
   error: string;
 }
 
-export interface LegacyReported extends Trace {
+export interface LegacyReported extends Trace, Age {
   verdict: LegacyVerdict;
   /** Of the lease that the report ended, whoever held it; null: none, or one of Django's. */
   token: string | null;

@@ -4,7 +4,7 @@ import { createMoveMetrics } from "../../src/metrics/move-metrics.ts";
 import { MOVES } from "../../src/metrics/outcomes.ts";
 import type { Spread } from "../../src/metrics/spread.ts";
 import { TypeNames } from "../../src/metrics/type-names.ts";
-import type { Lease, Reported, ReportStatus, Trace } from "../../src/store/rows.ts";
+import type { Age, Lease, Reported, ReportStatus, Trace } from "../../src/store/rows.ts";
 
 const SECOND = 1_000;
 const NOW = Date.parse("2026-01-01T12:00:00Z");
@@ -35,11 +35,12 @@ function lease(more: Partial<Lease> = {}): Lease {
   };
 }
 
-const trace = (more: Partial<Trace> = {}): Trace => ({
+const trace = (more: Partial<Trace & Age> = {}): Trace & Age => ({
   type: "ocr",
   attempt: 1,
   to: null,
   durationMs: 2 * SECOND,
+  ageMs: 12 * SECOND,
   instanceId: null,
   ...more,
 });
@@ -47,7 +48,7 @@ const trace = (more: Partial<Trace> = {}): Trace => ({
 const reported = (status: ReportStatus, to: Trace["to"] = null): Reported => ({
   jobId: "j",
   status,
-  ...trace({ to, ...(to === null ? { type: null, durationMs: null } : {}) }),
+  ...trace({ to, ...(to === null ? { type: null, durationMs: null, ageMs: null } : {}) }),
 });
 
 const sums = (spread: Spread) => [...spread].map(({ name, count, sum }) => [name, count, sum]);
@@ -69,25 +70,13 @@ test("a job's wait is from when it was due, by the database's clock: dispatch, r
   expect(sums(assign)).toEqual([["ocr", 3, 15]]);
 });
 
-test("a job's whole time is its wait and its work, and of a later attempt the time since its dispatch", () => {
+test("a job's whole time is what its report says, whoever handed it out; a failure has none", () => {
   const { record, done } = given();
-  record.claimed([lease({ token: "first" }), lease({ token: "second", attempt: 2, runAt: at(-1) })], [], 1);
-  record.reported([{ jobId: "j", token: "first" }], [reported("ACCEPTED", "DONE")], 1);
-  expect(sums(done)).toEqual([["ocr", 1, 12]]);
-  record.reported([{ jobId: "j", token: "second" }], [reported("ACCEPTED", "DONE")], 1);
-  expect(sums(done)).toEqual([["ocr", 2, 24]]);
-});
-
-test("a report of another broker's lease, a failure, and what came after a release or reclaim have no whole time", () => {
-  const { record, done } = given();
-  const report = (token: string, settled: Reported) => record.reported([{ jobId: "j", token }], [settled], 1);
-  report("elsewhere", reported("ACCEPTED", "DONE"));
-  record.claimed([lease({ token: "fails" }), lease({ token: "released" }), lease({ token: "lapsed" })], [], 1);
-  report("fails", reported("ACCEPTED", "FAILED"));
-  record.released([{ jobId: "j", token: "released" }], [{ jobId: "j", released: true, ...trace({ to: "PENDING" }) }]);
-  record.reclaimed([{ jobId: "j", workerId: "w", token: "lapsed", ...trace({ to: "PENDING" }) }]);
-  for (const token of ["released", "lapsed"]) report(token, reported("ACCEPTED", "DONE"));
-  expect(sums(done)).toEqual([]);
+  const ref = { jobId: "j", token: "of another broker" };
+  record.reported([ref, ref], [reported("ACCEPTED", "DONE"), reported("ACCEPTED", "FAILED")], 1);
+  record.legacyReported({ verdict: "done", token: null, ...trace({ to: "DONE", ageMs: 3 * SECOND }) });
+  record.reported([ref, ref], [reported("RETRYING", "PENDING"), reported("DUPLICATE")], 1);
+  expect(sums(done)).toEqual([["ocr", 2, 15]]);
 });
 
 test("every answer of the store has its outcome", () => {

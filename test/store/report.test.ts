@@ -3,6 +3,7 @@ import { backoffMs, DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import { cancel } from "../../src/store/cancel.ts";
 import type { Database } from "../../src/store/db.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
+import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim } from "../../src/store/reclaim.ts";
 import { report, backoffMs as sqlBackoffMs } from "../../src/store/report.ts";
 import { test } from "../support/db.ts";
@@ -15,6 +16,7 @@ import {
   failed,
   givenJob,
   givenLease,
+  legacyDone,
   makeDue,
   reportAll,
   resultsOf,
@@ -66,6 +68,31 @@ test("FAILED for good writes its result row once and clears the lease", async ({
   });
   expect(await resultsOf(db, jobId)).toEqual(['{"at": 3}']);
   await expectNoDrift(db);
+});
+
+test("a report says how old its job is: since its dispatch, or since its run_at if it has been tried once", async ({
+  db,
+}) => {
+  const shift = (jobId: string, created: number, due: number, attempt: number) => db.sql`
+    UPDATE ai_job SET created_at = now() - ${created}::float8 * interval '1 second', attempt_count = ${attempt},
+      next_run_at = now() - ${due}::float8 * interval '1 second', move = move + 1 WHERE job_id = ${jobId}`;
+  const ageOf = async (created: number, due: number, attempt: number, legacy = false) => {
+    await givenJob(db);
+    const lease = await givenLease(db);
+    await shift(lease.jobId, created, due, attempt);
+    const [settled] = legacy
+      ? [await legacyReport(db.reserved, legacyDone(lease.jobId), DEFAULT_BACKOFF)]
+      : await report(db.reserved, [done(lease)], DEFAULT_BACKOFF);
+    return Math.floor((settled?.ageMs ?? Number.NaN) / 1_000);
+  };
+  for (const legacy of [false, true]) {
+    expect(await ageOf(100, 100, 1, legacy)).toBe(100);
+    expect(await ageOf(100, 40, 1, legacy)).toBe(40);
+    expect(await ageOf(100, 40, 2, legacy)).toBe(100);
+  }
+  const lease = { jobId: "no-such-job", token: "x" };
+  expect(await report(db.reserved, [done(lease)], DEFAULT_BACKOFF)).toMatchObject([{ ageMs: null }]);
+  expect(await legacyReport(db.reserved, legacyDone("no-such-job"), DEFAULT_BACKOFF)).toMatchObject({ ageMs: null });
 });
 
 test("a report that is sent again answers by what the first one did", async ({ db }) => {
