@@ -153,7 +153,7 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     streams: () => streams.sessions,
   });
   const watches = createWatches({ sql: db.sql, pollMs: EVENTS_POLL_MS, onError });
-  const record = nudging(traced(metrics.record), watches.nudge);
+  const record = nudging(traced(metrics.record), watches.nudge, () => webhooks.nudge());
   const streams = createStreams({
     db,
     brokerId: identity.instanceId,

@@ -27,12 +27,12 @@ export interface Recorder {
 }
 
 /** As `record`, and whoever waits for events hears that some may have been written. */
-export function nudging(record: Recorder, nudge: () => void): Recorder {
+export function nudging(record: Recorder, ...nudges: (() => void)[]): Recorder {
   return {
     ...record,
     ended(move, tookMs) {
       record.ended(move, tookMs);
-      if (move !== "heartbeat") nudge();
+      if (move !== "heartbeat") for (const nudge of nudges) nudge();
     },
   };
 }

@@ -6,38 +6,54 @@ export interface Loop {
   everyMs: number;
   /** One run; answering true asks for the next one at once, since there is more to do. */
   once: () => Promise<boolean | undefined>;
+  /** Called once at the start with the loop's nudge: something has happened, so the next run is to come soon. */
+  onStart?: (nudge: () => void) => void;
 }
+
+/** After a nudge; each further pause is twice as long, until it is the usual one: what happened may be readable late. */
+const NUDGED_MS = 20;
 
 /** Starts the loop; the answer stops it and resolves when a run under way has ended. */
 export function startLoop(loop: Loop, log: Logger): () => Promise<void> {
-  const stop = new AbortController();
+  let isStopped = false;
+  let nextMs = loop.everyMs;
+  let pause: { timer: NodeJS.Timeout; end: () => void; ms: number } | undefined;
+
+  function wait(ms: number): Promise<void> {
+    nextMs = Math.min(loop.everyMs, ms * 2);
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(pause?.timer);
+        pause = undefined;
+        resolve();
+      };
+      // Jitter, so that brokers which started together do not stay in step.
+      pause = { end, ms, timer: setTimeout(end, ms * (0.9 + 0.2 * Math.random())) };
+    });
+  }
+
+  loop.onStart?.(() => {
+    nextMs = Math.min(loop.everyMs, NUDGED_MS);
+    if (pause === undefined || pause.ms <= nextMs) return;
+    clearTimeout(pause.timer);
+    pause.ms = nextMs;
+    pause.timer = setTimeout(pause.end, nextMs);
+  });
   const ended = (async () => {
-    while (!stop.signal.aborted) {
+    while (!isStopped) {
       let more: boolean | undefined;
       try {
         more = await loop.once();
       } catch (err) {
+        nextMs = loop.everyMs;
         log.warn({ loop: loop.name, err }, `loop ${loop.name} failed; it will run again`);
       }
-      // Jitter, so that brokers which started together do not stay in step.
-      if (more !== true) await pause(loop.everyMs * (0.9 + 0.2 * Math.random()), stop.signal);
+      if (more !== true && !isStopped) await wait(nextMs);
     }
   })();
   return () => {
-    stop.abort();
+    isStopped = true;
+    pause?.end();
     return ended;
   };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
 }

@@ -11,6 +11,8 @@ const HOOKS = 20;
 const PAGE = 500;
 
 export interface FannedOut {
+  /** Webhooks that are told of events. */
+  told: number;
   /** Deliveries made. */
   made: number;
   /** There may be more at once. */
@@ -24,11 +26,12 @@ export async function fanOut(
   page: number = PAGE,
   bound: Bound = "quick",
 ): Promise<FannedOut> {
-  const [row] = await sql<{ hooks: number; longest: number; made: number }[]>`
+  const isTold = sql`w.disabled_at IS NULL AND (w.url IS NOT NULL OR w.id = ANY (${handlers}::text[]))`;
+  const [row] = await sql<{ told: number; hooks: number; longest: number; made: number }[]>`
     WITH bound AS MATERIALIZED (SELECT xid AS safe FROM (${boundOf(sql, bound)}) b),
     hook AS MATERIALIZED (
       SELECT w.id, w.types, w.kinds, w.born, w.xid, w.event_id FROM ai_webhook w
-      WHERE w.disabled_at IS NULL AND (w.url IS NOT NULL OR w.id = ANY (${handlers}::text[])) AND EXISTS (
+      WHERE ${isTold} AND EXISTS (
         SELECT FROM ai_event e WHERE (e.xid, e.id) > (w.xid, w.event_id) AND e.xid < (SELECT safe FROM bound) OFFSET 0)
       ORDER BY w.xid, w.event_id LIMIT ${HOOKS}
       FOR NO KEY UPDATE SKIP LOCKED
@@ -52,10 +55,10 @@ export async function fanOut(
         SELECT DISTINCT ON (webhook_id) webhook_id, xid, id FROM page ORDER BY webhook_id, xid DESC, id DESC) p
       WHERE w.id = p.webhook_id
     )
-    SELECT (SELECT count(*)::int FROM hook) AS hooks, (SELECT count(*)::int FROM made) AS made,
+    SELECT (SELECT count(*)::int FROM ai_webhook w WHERE ${isTold}) AS told, (SELECT count(*)::int FROM hook) AS hooks, (SELECT count(*)::int FROM made) AS made,
       coalesce((SELECT max(n)::int FROM (SELECT count(*) AS n FROM page GROUP BY webhook_id) c), 0) AS longest`;
-  if (row === undefined) return { made: 0, more: false };
-  return { made: row.made, more: row.hooks === HOOKS || row.longest === page };
+  if (row === undefined) return { told: 0, made: 0, more: false };
+  return { told: row.told, made: row.made, more: row.hooks === HOOKS || row.longest === page };
 }
 
 /**

@@ -62,6 +62,10 @@ export const ALL_LANES = `walk AS (
     ORDER BY r.job_type, r.priority LIMIT 1) n
 )`;
 
+/** Whether the broker of that name is there, as far as the database knows: it says so every 5 s. */
+export function isLiveBroker(name: "s.broker_id" | "d.claimed_by"): string {
+  return `EXISTS (SELECT FROM ai_broker b WHERE b.broker_id = ${name} AND b.seen_at > now() - interval '15 seconds')`;
+}
+
 /** For a row `s` of ai_session: whether its stream is there, as far as the database knows. */
-export const LIVE_SESSION = `(s.ended_at IS NULL AND EXISTS (SELECT FROM ai_broker b
-  WHERE b.broker_id = s.broker_id AND b.seen_at > now() - interval '15 seconds'))`;
+export const LIVE_SESSION = `(s.ended_at IS NULL AND ${isLiveBroker("s.broker_id")})`;

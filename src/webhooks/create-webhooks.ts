@@ -41,7 +41,14 @@ export interface WebhookCalls {
 export interface Webhooks extends WebhookCalls {
   /** Makes the handlers' rows: they are told what happens from then on. The loop does it, where it was not done. */
   ready(): Promise<void>;
-  loops: { name: string; everyMs: number; once: () => Promise<boolean | undefined> }[];
+  loops: {
+    name: string;
+    everyMs: number;
+    once: () => Promise<boolean | undefined>;
+    onStart?: (nudge: () => void) => void;
+  }[];
+  /** Something has happened that somebody may be to be told of. */
+  nudge(): void;
   stop(graceMs: number): Promise<void>;
 }
 
@@ -67,12 +74,16 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     if (!isReady) for (const { name, types, kinds } of handlers) await addHandler(db.sql, name, types, kinds);
     isReady = true;
   }
+  let nudge: () => void = () => undefined;
   return {
     ready,
     loops: [
       {
         name: "webhooks",
         everyMs: settings.webhookPollMs,
+        onStart(ofLoop) {
+          nudge = ofLoop;
+        },
         once: async () => {
           await ready();
           return await deliverer.once();
@@ -88,6 +99,9 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         },
       },
     ],
+    nudge() {
+      if (deliverer.isNeeded) nudge();
+    },
     urlFault: (url) => urlFault(url, sending),
     newSecret,
     isSecret,

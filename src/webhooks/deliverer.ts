@@ -8,7 +8,7 @@ import { CIRCUIT_FAILURES, circuitPauseMs, deliveryDelayMs } from "../job/delive
 import type { Sql } from "../store/db.ts";
 import { claimDeliveries, type Delivery, giveBack, recordDelivered, recordFailed } from "../store/deliveries.ts";
 import { resultOfEvent } from "../store/delivery-result.ts";
-import { fanOut } from "../store/fan-out.ts";
+import { type FannedOut, fanOut } from "../store/fan-out.ts";
 import { disableWebhook, endpointAnswered, endpointFailed, handlerId, MAX_WEBHOOKS } from "../store/webhooks.ts";
 import { type EventHandler, runHandler } from "./handlers.ts";
 import { bodyOf, idOf, isEnd } from "./payload.ts";
@@ -34,6 +34,8 @@ export interface DelivererOptions {
 }
 
 export interface Deliverer {
+  /** Whether anybody is to be told of events, as of the last look. */
+  readonly isNeeded: boolean;
   /** One look: what has happened becomes deliveries, what is due is sent. True: there is more to do at once. */
   once(): Promise<boolean>;
   /** Takes nothing more; what is under way may end within so long, then it is given back. */
@@ -56,32 +58,16 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
   const flights = new Set<Promise<void>>();
   const abort = new AbortController();
   let isStopping = false;
-  let isWanted = false;
-  let underWay: Promise<void> | undefined;
+  let isNeeded = false;
+  const pump = oneAtATime(take);
 
   async function take(): Promise<void> {
+    if (isStopping) return;
     const claimed = await claimDeliveries(sql, {
       ...{ brokerId, leaseMs, busy, circuitFailures: CIRCUIT_FAILURES, handlers: [...byId.keys()] },
       most: flights.size < MANY ? EACH : 1,
     });
     for (const delivery of claimed) start(delivery);
-  }
-
-  /** One claim at a time; one that is asked for meanwhile follows. */
-  function pump(): Promise<void> {
-    isWanted = true;
-    underWay ??= (async () => {
-      try {
-        while (isWanted && !isStopping) {
-          isWanted = false;
-          await take();
-        }
-      } finally {
-        // At once, so that no wish comes between the last look at isWanted and the end.
-        underWay = undefined;
-      }
-    })();
-    return underWay;
   }
 
   function start(delivery: Delivery): void {
@@ -101,16 +87,20 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
   }
 
   return {
+    get isNeeded() {
+      return isNeeded;
+    },
     async once() {
       if (isStopping) return false;
-      const more = await fan();
+      const { told, more } = await fan();
+      isNeeded = told > 0;
       await pump();
       return more;
     },
     async stop(graceMs) {
       isStopping = true;
       const timer = setTimeout(() => abort.abort(), graceMs);
-      await underWay?.catch(() => undefined);
+      await pump().catch(() => undefined);
       await Promise.all(flights);
       clearTimeout(timer);
     },
@@ -118,12 +108,33 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
 }
 
 /** Where nothing was found, an open transaction may hold something back: then it is looked at whose that is. */
-function createFan(sql: Sql, handlers: string[]): () => Promise<boolean> {
+function createFan(sql: Sql, handlers: string[]): () => Promise<FannedOut> {
   let isIdle = false;
   return async () => {
-    const { made, more } = await fanOut(sql, handlers, undefined, isIdle ? "database" : "quick");
-    isIdle = made === 0 && !more;
-    return more;
+    const fanned = await fanOut(sql, handlers, undefined, isIdle ? "database" : "quick");
+    isIdle = fanned.made === 0 && !fanned.more;
+    return fanned;
+  };
+}
+
+/** Runs one at a time; a run that is asked for meanwhile follows. */
+function oneAtATime(run: () => Promise<void>): () => Promise<void> {
+  let isWanted = false;
+  let underWay: Promise<void> | undefined;
+  return () => {
+    isWanted = true;
+    underWay ??= (async () => {
+      try {
+        while (isWanted) {
+          isWanted = false;
+          await run();
+        }
+      } finally {
+        // At once, so that no wish comes between the last look at isWanted and the end.
+        underWay = undefined;
+      }
+    })();
+    return underWay;
   };
 }
 

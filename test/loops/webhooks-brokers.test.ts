@@ -3,6 +3,7 @@
 import { expect } from "vitest";
 import type { Database } from "../../src/store/db.ts";
 import { redeliverDead, redeliverJob } from "../../src/store/redeliver.ts";
+import { forgetBroker } from "../../src/store/sessions.ts";
 import { listWebhooks } from "../../src/store/webhooks.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import { done, givenJob, givenLease, reportAll } from "../support/jobs.ts";
@@ -133,20 +134,29 @@ test("two brokers at once: each event is sent once; a broker that stops gives ba
   await other.close();
 });
 
-test("a broker that dies between the claim and the answer: another sends the same event when the lease is over", async ({
-  db,
-}) => {
-  await using receiver = await startReceiver((_, n) => (n === 1 ? "hang" : 200));
-  const hook = await givenWebhook(db, { url: receiver.url });
-  await givenDone(db);
-  const dead = givenDeliverer(db, { brokerId: "dead", timeoutMs: 60_000 });
-  await delivering("it is sent", dead, () => receiver.told.length === 1);
-  const other = givenDeliverer(db, { brokerId: "other" });
-  await other.once();
-  expect(receiver.told).toHaveLength(1);
-  await db.sql`UPDATE ai_delivery SET claimed_until = now() - interval '1 second'`;
-  await delivering("another has sent it", other, nothingWaits(db, hook));
-  expect(receiver.told.map(({ id }) => id)).toEqual([receiver.told[0]?.id, receiver.told[0]?.id]);
-  await dead.stop(0);
-  await other.stop(0);
-});
+const DEATHS = {
+  "when the lease is over": (db: Database) =>
+    db.sql`UPDATE ai_delivery SET claimed_until = now() - interval '1 second'`,
+  "as soon as the broker is missed": (db: Database) => db.sql`
+    UPDATE ai_broker SET seen_at = now() - interval '16 seconds' WHERE broker_id = 'dead'`,
+  "at once when the broker has said that it ends": (db: Database) => forgetBroker(db.sql, "dead"),
+};
+
+test.for(Object.keys(DEATHS) as (keyof typeof DEATHS)[])(
+  "a broker that dies between the claim and the answer: another sends the same event %s",
+  async (how, { db }) => {
+    await using receiver = await startReceiver((_, n) => (n === 1 ? "hang" : 200));
+    const hook = await givenWebhook(db, { url: receiver.url });
+    await givenDone(db);
+    const dead = givenDeliverer(db, { brokerId: "dead", timeoutMs: 60_000 });
+    await delivering("it is sent", dead, () => receiver.told.length === 1);
+    const other = givenDeliverer(db, { brokerId: "other" });
+    await other.once();
+    expect(receiver.told).toHaveLength(1);
+    await DEATHS[how](db);
+    await delivering("another has sent it", other, nothingWaits(db, hook));
+    expect(receiver.told.map(({ id }) => id)).toEqual([receiver.told[0]?.id, receiver.told[0]?.id]);
+    await dead.stop(0);
+    await other.stop(0);
+  },
+);

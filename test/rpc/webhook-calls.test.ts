@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { API_TOKEN, startTestBroker } from "../support/broker.ts";
 import { test } from "../support/db.ts";
 import { until } from "../support/until.ts";
-import { startReceiver } from "../support/webhooks.ts";
+import { givenWebhook, startReceiver } from "../support/webhooks.ts";
 import { recordedMoves, refused, serviceClients } from "./service-clients.ts";
 
 const { moves } = recordedMoves();
@@ -50,6 +50,15 @@ test("a webhook from its making to its end: secret, test, events, health, redeli
   expect(await broker.admin.deleteWebhook({ webhookId })).toMatchObject({ deleted: true });
   expect(await broker.admin.deleteWebhook({ webhookId })).toMatchObject({ deleted: false });
   expect((await broker.admin.listWebhooks({})).webhooks).toEqual([]);
+});
+
+test("an event is told as soon as it is there, long before the next look", async ({ db, url }) => {
+  await using receiver = await startReceiver();
+  await givenWebhook(db, { url: receiver.url });
+  await using broker = await startTestBroker(url, { ...OPEN, WEBHOOK_POLL_MS: "60000" });
+  await broker.jobs.dispatch({ jobs: [{ id: "a", type: "ocr" }] });
+  await broker.jobs.cancelJobs({ jobIds: ["a"] });
+  await until("it is told", () => receiver.told.some(({ type }) => type === "job.cancelled"));
 });
 
 test("a test of an endpoint that fails says what happened", async ({ db: _, url }) => {

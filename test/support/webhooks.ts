@@ -8,6 +8,7 @@ import { type ClaimDeliveriesOptions, claimDeliveries, type Delivery } from "../
 import { boundOf } from "../../src/store/events.ts";
 import { fanOut } from "../../src/store/fan-out.ts";
 import type { NewJob } from "../../src/store/rows.ts";
+import { brokerSeen } from "../../src/store/sessions.ts";
 import { addWebhook, type NewWebhook } from "../../src/store/webhooks.ts";
 import { createDeliverer, type Deliverer, type DelivererOptions } from "../../src/webhooks/deliverer.ts";
 import { createSend, type SendOptions } from "../../src/webhooks/send.ts";
@@ -119,6 +120,7 @@ export async function claimFor(
   more: Partial<ClaimDeliveriesOptions> = {},
 ): Promise<Delivery[]> {
   const options = { leaseMs: 60_000, most: 100, busy: new Map(), circuitFailures: 5, handlers: [], ...more };
+  await brokerSeen(db.sql, brokerId);
   return await claimDeliveries(db.sql, { brokerId, ...options });
 }
 
@@ -129,14 +131,24 @@ export function givenDeliverer(
 ): Deliverer & { lines: string[] } {
   const lines: string[] = [];
   const timeoutMs = 5_000;
+  const brokerId = more.brokerId ?? "broker-1";
   const send = createSend({ timeoutMs, allowPrivate: true, allowHttp: true, version: "test", ...more });
   const deliverer = createDeliverer({
-    ...{ sql: db.sql, brokerId: "broker-1", send, handlers: [], timeoutMs, maxResultBytes: 1_000 },
+    ...{ sql: db.sql, brokerId, send, handlers: [], timeoutMs, maxResultBytes: 1_000 },
     log: pino({ level: "debug" }, { write: (line: string) => void lines.push(line) }),
     recorder: () => ({ tried: () => undefined, delivered: () => undefined }),
     ...more,
   });
-  return { ...deliverer, lines };
+  let seen: Promise<void> | undefined;
+  return {
+    ...deliverer,
+    lines,
+    async once() {
+      seen ??= brokerSeen(db.sql, brokerId);
+      await seen;
+      return await deliverer.once();
+    },
+  };
 }
 
 /** Looks again and again, as the loop does, until it is so. */
