@@ -9,7 +9,7 @@ import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { trace } from "./trace.ts";
+import { trace, traceClaimed } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface ClaimsOptions {
@@ -48,9 +48,7 @@ export function createClaims(options: ClaimsOptions): Claims {
     );
     record.claimed(leases, ended, performance.now() - since);
     for (const e of ended) trace(log, "claim", e);
-    for (const { jobId, type, attempt } of leases) {
-      trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });
-    }
+    traceClaimed(log, leases);
     return leases;
   }
 

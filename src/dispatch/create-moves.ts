@@ -4,7 +4,6 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import { cancel } from "../store/cancel.ts";
 import type { Database } from "../store/db.ts";
-import { dispatch } from "../store/dispatch.ts";
 import { heartbeat } from "../store/heartbeat.ts";
 import { jobStatus } from "../store/job-status.ts";
 import { legacyReport } from "../store/legacy-report.ts";
@@ -17,12 +16,13 @@ import type * as rows from "../store/rows.ts";
 import type { Bell } from "./bell.ts";
 import { createClaims } from "./claims.ts";
 import { createCoalescer } from "./coalescer.ts";
+import { createHandOff, leasesOf } from "./hand-off.ts";
 import type { LeaseNews } from "./lease-news.ts";
 import type { Moves } from "./moves.ts";
 import { createQueueLimit } from "./queue-limit.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { type Change, trace } from "./trace.ts";
+import { type Change, trace, traceClaimed } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface MovesOptions {
@@ -79,13 +79,13 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
   const { db, waiters, bell, log, news, record = NO_RECORDER } = options;
   const run = recordedBy(record);
   const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
+  const store = createHandOff({ ...options, sql: db.sql, run });
 
   function announce(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
-    const created = jobs.filter((_, i) => stored[i]?.created);
+    const waiting = jobs.filter((_, i) => stored[i]?.created && stored[i].lease === undefined);
     const dueNow = new Map<string, number>();
     let later = false;
-    for (const { id, type, runAt } of created) {
-      trace(log, "dispatch", { jobId: id, type, to: "PENDING", attempt: 0, durationMs: null });
+    for (const { type, runAt } of waiting) {
       // This broker's clock, since it only decides who is woken early: a look at the queue finds the rest.
       if (runAt === null || runAt.getTime() <= Date.now()) dueNow.set(type, (dueNow.get(type) ?? 0) + 1);
       else later = true;
@@ -93,15 +93,25 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
     for (const [type, count] of dueNow) waiters.arrived(type, count);
     // A later run_at may be nearer than the next look.
     if (later) waiters.lookNow();
-    if (created.length > 0) bell.ring();
+    if (waiting.length > 0) bell.ring();
+  }
+
+  function write(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
+    jobs.forEach(({ id: jobId, type }, i) => {
+      if (stored[i]?.created) trace(log, "dispatch", { jobId, type, to: "PENDING", attempt: 0, durationMs: null });
+    });
+    traceClaimed(log, leasesOf(stored));
   }
 
   return {
     async dispatch(jobs) {
       await queue.admit(jobs.length);
-      const stored = await run("dispatch", () => dispatch(db.sql, jobs, options.keptKinds));
-      record.dispatched(jobs, stored);
+      const since = performance.now();
+      const stored = await store(jobs);
       announce(jobs, stored);
+      record.dispatched(jobs, stored);
+      record.claimed(leasesOf(stored), [], performance.now() - since);
+      write(jobs, stored);
       return stored;
     },
     async cancel(jobIds, reason) {

@@ -4,18 +4,12 @@
  * anyone. What wakes it is told by Waiters, as for long polls; the look at the queue there is the truth.
  */
 
-import type { SeatLease } from "../store/rows.ts";
+import type { Seat, SeatLease } from "../store/rows.ts";
 import { DueTypes } from "./due-types.ts";
 import { type Group, match } from "./match.ts";
 import type { Sessions } from "./sessions.ts";
-import type { Taker } from "./waiters.ts";
+import type { Offer, Taker, WorkersLease } from "./waiters.ts";
 import type { WorkSession } from "./work-session.ts";
-
-export interface Seat {
-  instanceId: string;
-  sessionId: string;
-  workerId: string;
-}
 
 export interface SeatClaim {
   leases: SeatLease[];
@@ -30,7 +24,7 @@ export interface DispatcherOptions {
   /** One claim: of these types (empty: any), the nth job for the nth seat. */
   claim: (types: string[], seats: Seat[]) => Promise<SeatClaim>;
   /** Gives leases back unburnt whose stream has ended meanwhile; never rejects. */
-  giveBack: (leases: SeatLease[]) => Promise<unknown>;
+  giveBack: (leases: WorkersLease[]) => Promise<unknown>;
   /** A session of these seats is no longer current; resolves when it is ended. */
   onDeadSeats: (seats: Seat[]) => Promise<void>;
   /** Asks for a look at the queue. */
@@ -55,7 +49,8 @@ export class Dispatcher implements Taker {
   #stopped = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #pause: NodeJS.Timeout | undefined;
-  #claiming: { sessions: Set<string>; served: Promise<void> } | undefined;
+  /** Claims and offers under way: for which sessions, and until when. */
+  readonly #serving = new Map<Promise<void>, ReadonlySet<string>>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -86,6 +81,33 @@ export class Dispatcher implements Taker {
     this.#due.forget();
   }
 
+  offer(type: string, count: number): Offer | undefined {
+    if (this.#stopped || this.wanting === 0) return undefined;
+    const sessions = this.#options.sessions.withRoom();
+    const [group] = match(sessions, { expected: (of) => (of === type ? count : 0), list: () => [type] }, count).groups;
+    if (group === undefined || !this.#isEmpty(group.types)) return undefined;
+    const chosen = group.seats.map((at) => sessions[at] as WorkSession);
+    for (const session of chosen) session.reserve(type);
+    const seats = chosen.map(({ facts }) => facts);
+    const served = this.#serve(seats);
+    const end = (settle: () => Promise<unknown>) => {
+      for (const session of chosen) session.unreserve(type);
+      void settle().finally(served);
+      this.#kick();
+    };
+    return {
+      types: group.types,
+      seats,
+      close: (leases) => end(() => this.#deliver(leases)),
+      lost: (leases) => end(() => this.#options.giveBack(leases)),
+    };
+  }
+
+  /** Whether no due job of these types (empty: of any) is known. */
+  #isEmpty(types: readonly string[]): boolean {
+    return types.length === 0 ? this.#due.idle : types.every((type) => this.#due.expected(type) === 0);
+  }
+
   /** Seats may have become free. */
   seats(): void {
     if (performance.now() - this.#lookedAt > 2 * this.#options.pollMs) this.#due.forget();
@@ -97,6 +119,7 @@ export class Dispatcher implements Taker {
     this.#stopped = true;
     clearTimeout(this.#pause);
     await this.#running;
+    await Promise.all(this.#serving.keys());
   }
 
   #kick(): void {
@@ -140,33 +163,46 @@ export class Dispatcher implements Taker {
   }
 
   async #claim({ types, seats }: Group, sessions: WorkSession[]): Promise<void> {
-    const { claim, giveBack, onDeadSeats } = this.#options;
+    const { claim, onDeadSeats } = this.#options;
     const mark = this.#due.mark();
     const wanted = stillFree(
       types,
       seats.map((at) => sessions[at] as WorkSession),
     );
     if (wanted.length === 0) return;
-    const served = Promise.withResolvers<void>();
-    this.#claiming = { sessions: new Set(wanted.map(({ sessionId }) => sessionId)), served: served.promise };
+    const served = this.#serve(wanted);
     let deadSeats: number;
     try {
       const claimed = await claim(types, wanted);
       deadSeats = claimed.deadSeats;
       this.#learn(types, claimed, mark);
-      const orphans = this.#options.sessions.deliver(claimed.leases);
-      if (orphans.length > 0) await giveBack(orphans);
+      await this.#deliver(claimed.leases);
     } finally {
-      this.#claiming = undefined;
-      served.resolve();
+      served();
     }
     // Else they would be offered again at once.
     if (deadSeats > 0) await onDeadSeats(wanted);
   }
 
-  /** Resolves when no claim is under way that may still bring jobs for this session. */
+  /** Sends the jobs; those whose stream has ended meanwhile go back. */
+  async #deliver(leases: SeatLease[]): Promise<void> {
+    const orphans = this.#options.sessions.deliver(leases);
+    if (orphans.length > 0) await this.#options.giveBack(orphans);
+  }
+
+  /** Something is under way that may bring jobs for these seats, until the answer is called. */
+  #serve(seats: Seat[]): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#serving.set(promise, new Set(seats.map(({ sessionId }) => sessionId)));
+    return () => {
+      this.#serving.delete(promise);
+      resolve();
+    };
+  }
+
+  /** Resolves when nothing is under way that may still bring jobs for this session. */
   async served(sessionId: string): Promise<void> {
-    if (this.#claiming?.sessions.has(sessionId)) await this.#claiming.served;
+    for (const [served, sessions] of this.#serving) if (sessions.has(sessionId)) await served;
   }
 
   #learn(types: string[], { leases, isShort }: SeatClaim, mark: number): void {

@@ -4,10 +4,11 @@ import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claimForSeats } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
-import type { Seat, SeatClaim } from "./dispatcher.ts";
+import type { Seat } from "../store/rows.ts";
+import type { SeatClaim } from "./dispatcher.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy } from "./statement.ts";
-import { trace } from "./trace.ts";
+import { trace, traceClaimed } from "./trace.ts";
 
 export interface SeatClaimsOptions {
   sql: Sql;
@@ -32,9 +33,7 @@ export function createSeatClaims(options: SeatClaimsOptions): (types: string[], 
     );
     record.claimed(leases, ended, performance.now() - since);
     for (const e of ended) trace(log, "claim", e);
-    for (const { jobId, type, attempt, workerId } of leases) {
-      trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });
-    }
+    traceClaimed(log, leases);
     return { leases, deadSeats, isShort };
   };
 }

@@ -224,7 +224,7 @@ export class Sessions {
     for (const { token } of session.leases()) if (this.#byToken.get(token) === session) this.#byToken.delete(token);
     session.outlet.end(fault);
     const ending = fault === null ? {} : { reason: fault.reason };
-    const counts = { held: session.load - unacked.length, returned: unacked.length };
+    const counts = { held: session.held - unacked.length, returned: unacked.length };
     const ids = { worker: workerId, instance: instanceId, session: sessionId };
     const words = `the stream of worker ${workerId} ended: ${fault?.reason ?? "OK"}`;
     this.#options.log.info({ ...ids, ...ending, ...counts }, words);
@@ -288,7 +288,7 @@ export class Sessions {
 
   /** Once what it sent is answered, its last report first of all. */
   #endIfDone(session: WorkSession): void {
-    const isDone = () => session.isLeaving && session.load === 0 && session.ended === undefined;
+    const isDone = () => session.isLeaving && session.held === 0 && session.ended === undefined;
     if (!isDone()) return;
     setTimeout(async () => {
       await session.outlet.answered();

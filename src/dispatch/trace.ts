@@ -1,6 +1,6 @@
 /** One log line per state change: which job, by whom, which attempt, how long. No payloads, no tokens. */
 import type { Logger } from "pino";
-import type { Trace } from "../store/rows.ts";
+import type { Lease, Trace } from "../store/rows.ts";
 
 export interface Change extends Omit<Trace, "instanceId"> {
   jobId: string;
@@ -21,4 +21,11 @@ export function trace(log: Logger, move: string, change: Change, more: Record<st
     },
     `${move} ${change.jobId} → ${change.to}`,
   );
+}
+
+/** A line for each lease that has begun. */
+export function traceClaimed(log: Logger, leases: readonly Lease[]): void {
+  for (const { jobId, type, attempt, workerId } of leases) {
+    trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });
+  }
 }

@@ -5,6 +5,7 @@
  * One look serves all tickets, so a thousand idle waiters cost one small query a second.
  */
 import type { Due } from "../store/due.ts";
+import type { LeaseRef, Seat, SeatLease } from "../store/rows.ts";
 
 export interface WaitersOptions {
   /** Looks at the queue, counting at most `limit` due jobs of a type. */
@@ -20,10 +21,28 @@ export interface Ticket {
   leave(): void;
 }
 
+/** Seats that are kept free for jobs which are being dispatched. */
+export interface Offer {
+  /** What they take; empty: any type. */
+  types: string[];
+  seats: Seat[];
+  /** Must be called once, with the jobs that got a seat: they are sent, and the other seats are free again. */
+  close(leases: SeatLease[]): void;
+  /** Or this, where nobody knows what became of it: leases that may have begun go back, and all seats are free again. */
+  lost(leases: WorkersLease[]): void;
+}
+
+/** A lease, and who has it or was to get it. */
+export interface WorkersLease extends LeaseRef {
+  workerId: string;
+}
+
 /** Takes jobs for many at once: the dispatcher of the streams. */
 export interface Taker {
   /** How many jobs it would take now. */
   readonly wanting: number;
+  /** Seats for so many jobs of a type, at most; none where an older job may wait for them. */
+  offer(type: string, count: number): Offer | undefined;
   /** Jobs of a type are due, beside those that tickets were woken for. */
   arrived(type: string, count: number): void;
   /** A look begins; its answer comes with this mark. */
@@ -34,7 +53,7 @@ export interface Taker {
   unsure(): void;
 }
 
-interface Seat {
+interface Waiter {
   takes: (type: string) => boolean;
   /** Set while it waits. */
   wake: ((woken: boolean) => void) | null;
@@ -50,9 +69,9 @@ const FIRST_LOOK_MS = 20;
 
 export class Waiters {
   readonly #options: WaitersOptions;
-  readonly #seats = new Set<Seat>();
+  readonly #waiters = new Set<Waiter>();
   /** Those that wait, in the order in which they began: the longest waiter is woken first. */
-  readonly #parked = new Set<Seat>();
+  readonly #parked = new Set<Waiter>();
   #taker: Taker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
@@ -81,17 +100,23 @@ export class Waiters {
   /** Take the ticket before the claim, so that no job can slip in between the claim and the wait. */
   join(types: string[]): Ticket {
     const wanted = new Set(types);
-    const seat: Seat = { takes: (type) => wanted.size === 0 || wanted.has(type), wake: null, missed: new Set() };
-    this.#seats.add(seat);
+    const waiter: Waiter = { takes: (type) => wanted.size === 0 || wanted.has(type), wake: null, missed: new Set() };
+    this.#waiters.add(waiter);
     return {
-      woken: (waitMs, signal) => this.#wait(seat, waitMs, signal),
+      woken: (waitMs, signal) => this.#wait(waiter, waitMs, signal),
       leave: () => {
-        this.#seats.delete(seat);
-        this.#parked.delete(seat);
+        this.#waiters.delete(waiter);
+        this.#parked.delete(waiter);
         // What it was told of and did not look for is passed on, to those that wait: who was busy was told, too.
-        for (const type of seat.missed) this.#wakeOne(type);
+        for (const type of waiter.missed) this.#wakeOne(type);
       },
     };
+  }
+
+  /** Seats of streams for jobs that are about to be dispatched; none while a ticket waits for such a job. */
+  offer(type: string, count: number): Offer | undefined {
+    for (const waiter of this.#parked) if (waiter.takes(type)) return undefined;
+    return this.#taker?.offer(type, count);
   }
 
   /** Says that `count` jobs of a type have become due. */
@@ -101,9 +126,9 @@ export class Waiters {
   }
 
   #wakeOne(type: string): void {
-    for (const seat of this.#parked) {
-      if (!seat.takes(type)) continue;
-      this.#unpark(seat, true);
+    for (const waiter of this.#parked) {
+      if (!waiter.takes(type)) continue;
+      this.#unpark(waiter, true);
       return;
     }
   }
@@ -111,13 +136,13 @@ export class Waiters {
   /** Wakes a ticket for each job; answers how many jobs are left. */
   #wake(type: string, count: number): number {
     if (count === 0) return 0;
-    for (const seat of this.#seats) if (seat.wake === null && seat.takes(type)) seat.missed.add(type);
+    for (const waiter of this.#waiters) if (waiter.wake === null && waiter.takes(type)) waiter.missed.add(type);
     let left = count;
-    for (const seat of this.#parked) {
+    for (const waiter of this.#parked) {
       if (left === 0) break;
-      if (!seat.takes(type)) continue;
+      if (!waiter.takes(type)) continue;
       left--;
-      this.#unpark(seat, true);
+      this.#unpark(waiter, true);
     }
     return left;
   }
@@ -132,37 +157,37 @@ export class Waiters {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    for (const seat of [...this.#parked]) this.#unpark(seat, false);
+    for (const waiter of [...this.#parked]) this.#unpark(waiter, false);
   }
 
   get #anyone(): boolean {
     return this.#parked.size > 0 || (this.#taker?.wanting ?? 0) > 0;
   }
 
-  #wait(seat: Seat, waitMs: number, signal: AbortSignal): Promise<boolean> {
+  #wait(waiter: Waiter, waitMs: number, signal: AbortSignal): Promise<boolean> {
     if (this.#stopped || signal.aborted) return Promise.resolve(false);
-    if (seat.missed.size > 0) {
-      seat.missed.clear();
+    if (waiter.missed.size > 0) {
+      waiter.missed.clear();
       return Promise.resolve(true);
     }
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const giveUp = () => this.#unpark(seat, false);
+    const giveUp = () => this.#unpark(waiter, false);
     const limit = setTimeout(giveUp, waitMs);
     signal.addEventListener("abort", giveUp, { once: true });
-    seat.wake = (woken) => {
+    waiter.wake = (woken) => {
       clearTimeout(limit);
       signal.removeEventListener("abort", giveUp);
       resolve(woken);
     };
-    this.#parked.add(seat);
+    this.#parked.add(waiter);
     if (this.#timer === undefined && !this.#looking) this.#schedule(FIRST_LOOK_MS);
     return promise;
   }
 
-  #unpark(seat: Seat, woken: boolean): void {
-    const { wake } = seat;
-    this.#parked.delete(seat);
-    seat.wake = null;
+  #unpark(waiter: Waiter, woken: boolean): void {
+    const { wake } = waiter;
+    this.#parked.delete(waiter);
+    waiter.wake = null;
     wake?.(woken);
   }
 

@@ -74,6 +74,8 @@ export class WorkSession implements Seated {
   /** For each unacked frame, in order: when it was sent, and what of it is still open. */
   readonly #frames = new Map<number, { sentAt: number; bytes: number; jobs: number }>();
   #unackedBytes = 0;
+  /** Jobs that are being dispatched for it. */
+  #reserved = 0;
   readonly #onRoom: (session: WorkSession) => void;
   #takesJobs: boolean;
   /** performance.now() of the last message from the worker, and of our last ping. */
@@ -99,7 +101,12 @@ export class WorkSession implements Seated {
     return this.facts.types;
   }
 
+  /** Jobs that it has, or is about to get. */
   get load(): number {
+    return this.#held.size + this.#reserved;
+  }
+
+  get held(): number {
     return this.#held.size;
   }
 
@@ -114,7 +121,7 @@ export class WorkSession implements Seated {
   /** Jobs that it may be given now. */
   get free(): number {
     if (!this.#takesJobs || this.ended !== undefined || this.#unackedBytes >= this.#windowBytes) return 0;
-    return Math.max(0, this.#capacity.maxInFlight - this.#held.size);
+    return Math.max(0, this.#capacity.maxInFlight - this.load);
   }
 
   /** Kept until it changes: with thousands of streams, each round reads it of all of them. */
@@ -151,6 +158,19 @@ export class WorkSession implements Seated {
   /** Counts a lease that the worker brought along. */
   keep(lease: LeaseRef, type: string): void {
     this.#add({ ...lease, type, bytes: 0, seq: 0, cancelTold: false });
+  }
+
+  /** Keeps a seat free for a job of this type that is being dispatched, until unreserve. */
+  reserve(type: string): void {
+    this.#reserved += 1;
+    this.#count(type, 1);
+    this.#onRoom(this);
+  }
+
+  unreserve(type: string): void {
+    this.#reserved -= 1;
+    this.#count(type, -1);
+    this.#onRoom(this);
   }
 
   /** Sends jobs as one frame. */

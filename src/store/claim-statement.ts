@@ -106,13 +106,7 @@ export function seatsStatement(sql: Sql, options: Round & { seats: Seat[] }) {
   const { seats } = options;
   return statement<SeatRow>(sql, options, {
     limit: sql`(SELECT count(*) FROM seat)`,
-    before: sql`
-      seat AS MATERIALIZED (
-        SELECT i.* FROM unnest(${seats.map((s) => s.instanceId)}::text[], ${seats.map((s) => s.sessionId)}::text[],
-          ${seats.map((s) => s.workerId)}::text[]) WITH ORDINALITY AS i (instance_id, session_id, worker_id, ord)
-        CROSS JOIN LATERAL (SELECT * FROM ai_session WHERE instance_id = i.instance_id OFFSET 0) s
-        WHERE s.session_id = i.session_id AND s.ended_at IS NULL
-      ),`,
+    before: sql`${seatsOf(sql, seats)},`,
     // Two lists laid side by side, each made once, and a map from job to seat: linear whatever the plan. With 500 seats
     // on as many sessions it all takes 37 ms, and a claim of 500 for one worker 25 ms; the look at the sessions is 2 of it.
     after: sql`
@@ -130,13 +124,23 @@ export function seatsStatement(sql: Sql, options: Round & { seats: Seat[] }) {
   });
 }
 
+/** `seat`: those whose session is the current one, with their place as `ord`. */
+export function seatsOf(sql: Sql, seats: Seat[]) {
+  return sql`
+    seat AS MATERIALIZED (
+      SELECT i.* FROM unnest(${seats.map((s) => s.instanceId)}::text[], ${seats.map((s) => s.sessionId)}::text[],
+        ${seats.map((s) => s.workerId)}::text[]) WITH ORDINALITY AS i (instance_id, session_id, worker_id, ord)
+      CROSS JOIN LATERAL (SELECT * FROM ai_session WHERE instance_id = i.instance_id OFFSET 0) s
+      WHERE s.session_id = i.session_id AND s.ended_at IS NULL
+    )`;
+}
+
 /** What a job's ids, names and times may add to its payload in an answer: all at their limits, in 3-byte characters. */
-const FACTS_BYTES = 2_048;
+export const FACTS_BYTES = 2_048;
 
 function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
-  const lanes = round.types.length === 0 ? sql.unsafe(ALL_LANES) : lanesOf(sql, round.types);
   return sql<ClaimRow<L>[]>`
-    WITH RECURSIVE ${takers.before} ${lanes}, ${picked(sql, round, takers)}, ${takers.after} ${moved(sql, round, takers)}
+    WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types)}, ${picked(sql, round, takers)}, ${takers.after} ${moved(sql, round, takers)}
     SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
       next_run_at, idempotency_key, traceparent, created_at, status, lease_token, attempt_count, lease_expires_at,
       locked_by, instance_id, session_id, coalesce((SELECT sum(seen) FROM head), 0)::int AS due,
@@ -145,7 +149,16 @@ function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
     WHERE job_id IS NOT NULL OR EXISTS (SELECT FROM head) OR ${takers.deadSeats} > 0 ORDER BY priority, next_run_at, id`;
 }
 
-function lanesOf(sql: Sql, types: string[]) {
+/** `walk`: the lanes of these types, or of all where there are none; `lane`: those of them that are not paused. */
+export function lanesOf(sql: Sql, types: string[]) {
+  return sql`
+    ${types.length === 0 ? sql.unsafe(ALL_LANES) : walkOf(sql, types)},
+    lane AS MATERIALIZED (
+      SELECT w.* FROM walk w WHERE NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = w.job_type)
+    )`;
+}
+
+function walkOf(sql: Sql, types: string[]) {
   return sql`
     walk AS (
       SELECT n.job_type, n.priority FROM (SELECT DISTINCT unnest(${types}::varchar[]) AS job_type) t CROSS JOIN LATERAL (
@@ -162,9 +175,7 @@ function lanesOf(sql: Sql, types: string[]) {
 function picked(sql: Sql, round: Round, { limit }: Takers) {
   const look = round.look ?? null;
   return sql`
-    lane AS MATERIALIZED (
-      SELECT w.* FROM walk w WHERE NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = w.job_type)
-    ), head AS MATERIALIZED (
+    head AS MATERIALIZED (
       SELECT job_type, priority, count(*) AS seen, count(*) FILTER (
         WHERE nth = 1 OR total <= ${look === null ? round.maxBytes : Number.MAX_SAFE_INTEGER}) AS take FROM (
         SELECT r.*, sum(r.bytes + ${FACTS_BYTES}) OVER (ORDER BY r.priority, r.run_at, r.id) AS total,
@@ -193,7 +204,7 @@ function picked(sql: Sql, round: Round, { limit }: Takers) {
     )`;
 }
 
-const STARTED: EventColumns = {
+export const STARTED: EventColumns = {
   seq: "event_seq",
   kind: "started",
   attempt: "attempt_count",

@@ -4,7 +4,7 @@
  */
 import type { KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
-import { type ClaimRow, claimStatement, type LeaseRow, seatsStatement } from "./claim-statement.ts";
+import { type ClaimRow, claimStatement, type LeaseRow, type SeatRow, seatsStatement } from "./claim-statement.ts";
 import type { Sql } from "./db.ts";
 import type { Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
 
@@ -64,7 +64,7 @@ export async function claimForSeats(sql: Sql, options: SeatClaimOptions): Promis
     options,
     options.seats.length,
     (round) => seatsStatement(sql, { ...options, ...round }),
-    (row) => ({ ...toLease(row, options.leaseMs), instanceId: row.instance_id, sessionId: row.session_id }),
+    (row) => toSeatLease(row, options.leaseMs),
   );
 }
 
@@ -111,6 +111,10 @@ export async function replayClaim(sql: Sql, workerId: string, requestId: string,
     WHERE l.worker_id = ${workerId} AND l.request_id = ${requestId}
     ORDER BY j.priority, j.next_run_at, j.id`;
   return rows.map((row) => toLease(row, leaseMs));
+}
+
+export function toSeatLease(row: SeatRow, leaseMs: number): SeatLease {
+  return { ...toLease(row, leaseMs), instanceId: row.instance_id, sessionId: row.session_id };
 }
 
 function toLease(row: LeaseRow, leaseMs: number): Lease {

@@ -34,6 +34,21 @@ export interface Dispatched {
   jobId: string;
   /** False when the id or the idempotency key was known, with the same body. */
   created: boolean;
+  /** Set when it went straight to a free seat. */
+  lease?: SeatLease;
+}
+
+/** Seats that wait while jobs are dispatched: a job that is due, and next in line there, goes to one in the same statement. */
+export interface HandOff {
+  /** What the seats take; empty: any type. */
+  types: string[];
+  /** In the order in which they get jobs. */
+  seats: Seat[];
+  leaseMs: number;
+  /** Of all payloads together, and about 2 KiB a job beside; the first job goes whatever its size. */
+  maxBytes: number;
+  /** Random text; each lease's token is made from it. */
+  token: string;
 }
 
 /** What a job is, as its producer described it. */

@@ -1,7 +1,8 @@
 /** A dispatcher over a model queue, with the real Waiters and Sessions around it, wired as createStreams does. */
-import { Dispatcher, type Seat, type SeatClaim } from "../../src/dispatch/dispatcher.ts";
+import { Dispatcher, type SeatClaim } from "../../src/dispatch/dispatcher.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import type { WorkSession } from "../../src/dispatch/work-session.ts";
+import type { Seat } from "../../src/store/rows.ts";
 import { givenSessions, seatLease } from "./fake-streams.ts";
 import { ModelQueue } from "./model-queue.ts";
 

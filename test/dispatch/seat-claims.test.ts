@@ -1,9 +1,9 @@
 /** Claims for many streams on a real database, as the dispatcher gets them: what came, and whether more may be there. */
 import pino from "pino";
 import { expect, onTestFinished } from "vitest";
-import type { Seat } from "../../src/dispatch/dispatcher.ts";
 import { createSeatClaims, type SeatClaimsOptions } from "../../src/dispatch/seat-claims.ts";
 import type { Database } from "../../src/store/db.ts";
+import type { Seat } from "../../src/store/rows.ts";
 import { endSessions, openSessions } from "../../src/store/sessions.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import { claimAs, expectNoDrift, givenJob } from "../support/jobs.ts";

@@ -4,6 +4,7 @@ import pino from "pino";
 import { createBell } from "../../src/dispatch/bell.ts";
 import { type BrokerMoves, createMoves } from "../../src/dispatch/create-moves.ts";
 import type { HelloCall } from "../../src/dispatch/hellos.ts";
+import { NO_RECORDER, type Recorder } from "../../src/dispatch/recorder.ts";
 import { createStreams, type Streams } from "../../src/dispatch/streams.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import type { WorkSession } from "../../src/dispatch/work-session.ts";
@@ -50,13 +51,17 @@ export interface StreamWorker {
 
 const LIMITS = { pingMs: 20_000, silenceMs: 60_000, ackMs: 30_000, maxStreams: 1_000 };
 
-export async function startStreams(url: string, more: { pollMs?: number } = {}): Promise<StreamBroker> {
+export async function startStreams(
+  url: string,
+  more: { pollMs?: number; record?: Recorder } = {},
+): Promise<StreamBroker> {
   const db = openTestDatabase(url);
   const errors: unknown[] = [];
   const onError = (err: unknown) => void errors.push(err);
   const brokerId = randomUUID();
   const pollMs = more.pollMs ?? 60_000;
-  const common = { db, log: pino({ level: "silent" }), leaseMs: 60_000, maxAnswerBytes: 3_000_000, onError };
+  const { record = NO_RECORDER } = more;
+  const common = { db, log: pino({ level: "silent" }), leaseMs: 60_000, maxAnswerBytes: 3_000_000, record, onError };
   const waiters = new Waiters({ look: (limit) => due(db.sql, limit), pollMs, onError });
   const heard = Promise.withResolvers<void>();
   const bell = createBell({

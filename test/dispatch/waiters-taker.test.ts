@@ -24,6 +24,7 @@ function setUp(wants = 0, answers: Due[][] = []) {
   let marks = 0;
   const taker = {
     wanting: wants,
+    offer: () => undefined,
     arrived: (type: string, count: number) => void heard.push(`arrived ${type} ${count}`),
     looking: () => ++marks,
     looked(counts: ReadonlyMap<string, number>, mark: number) {

@@ -105,6 +105,16 @@ const MOVES: Step[] = [
     name: "dispatch",
     run: (sql) => dispatch(sql, [newJob({ idempotencyKey: "k1" })]),
   },
+  {
+    name: "dispatch to a seat of one type",
+    run: (sql, seat) =>
+      dispatch(sql, [newJob()], undefined, { ...claimOf, types: ["ocr"], seats: [{ ...seat, workerId: "w2" }] }),
+  },
+  {
+    name: "dispatch to a seat of any type",
+    run: (sql, seat) =>
+      dispatch(sql, [newJob()], undefined, { ...claimOf, types: [], seats: [{ ...seat, workerId: "w2" }] }),
+  },
   { name: "look at what is due", run: (sql) => due(sql, 1) },
 ];
 
