@@ -5,7 +5,7 @@ import { SlowFirst } from "./test/support/slow-first.ts";
 const PROGRAMS = [
   "test/examples/**/*.test.ts",
   "test/cli/{client-commands,demo,launcher,mutual-tls,package,serve,watch}.test.ts",
-  "test/client/{rolling-restart,worker-process}.test.ts",
+  "test/client/{rolling-restart,watch-churn,worker-process}.test.ts",
   "test/loops/ec2-moto.test.ts",
   "test/rpc/browser-page.test.ts",
   "test/scripts/contract.test.ts",

@@ -17,7 +17,11 @@ export const brokerClient: Client<BrokerTarget> = {
   async openProducer({ url, via }) {
     const transport = via === "raw" ? "grpc-js" : via;
     const client = createClient({ url, token: API_TOKEN, transport });
-    return { dispatch: (payload) => client.dispatch(JOB_TYPE, payload), close: async () => client.close() };
+    return {
+      dispatch: (payload) => client.dispatch(JOB_TYPE, payload),
+      dispatchMany: (payloads) => client.dispatchMany(payloads.map((payload) => ({ type: JOB_TYPE, payload }))),
+      close: async () => client.close(),
+    };
   },
 
   async openWorker({ url, via }, settings) {

@@ -7,7 +7,7 @@ export interface BullTarget {
   path: string;
 }
 
-const QUEUE = "bench";
+export const QUEUE = "bench";
 
 export const bullClient: Client<BullTarget> = {
   async openProducer({ path }) {
@@ -16,7 +16,11 @@ export const bullClient: Client<BullTarget> = {
       defaultJobOptions: { removeOnComplete: true },
     });
     await queue.waitUntilReady();
-    return { dispatch: (payload) => queue.add(JOB_TYPE, payload), close: () => queue.close() };
+    return {
+      dispatch: (payload) => queue.add(JOB_TYPE, payload),
+      dispatchMany: (payloads) => queue.addBulk(payloads.map((data) => ({ name: JOB_TYPE, data }))),
+      close: () => queue.close(),
+    };
   },
 
   async openWorker({ path }, { concurrency, onJob }) {

@@ -13,6 +13,8 @@ export const JOB_TYPE = "noop";
 export interface Producer {
   /** Resolves when the system says that the job is stored. */
   dispatch(payload: BenchPayload): Promise<unknown>;
+  /** All of them in one call. */
+  dispatchMany(payloads: BenchPayload[]): Promise<unknown>;
   close(): Promise<unknown>;
 }
 

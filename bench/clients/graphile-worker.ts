@@ -15,7 +15,11 @@ const silent = new Logger(() => () => undefined);
 export const graphileClient: Client<GraphileTarget> = {
   async openProducer({ url }) {
     const adder = await makeWorkerUtils({ connectionString: url, logger: silent });
-    return { dispatch: (payload) => adder.addJob(JOB_TYPE, payload), close: async () => adder.release() };
+    return {
+      dispatch: (payload) => adder.addJob(JOB_TYPE, payload),
+      dispatchMany: (payloads) => adder.addJobs(payloads.map((payload) => ({ identifier: JOB_TYPE, payload }))),
+      close: async () => adder.release(),
+    };
   },
 
   async openWorker({ url, localQueueSize, completeJobBatchDelay }, { concurrency, onJob }) {

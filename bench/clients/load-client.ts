@@ -4,6 +4,7 @@ import type { Client } from "./client.ts";
 const CLIENTS = {
   "ai-job-broker": async () => (await import("./ai-job-broker.ts")).brokerClient,
   "graphile-worker": async () => (await import("./graphile-worker.ts")).graphileClient,
+  "pg-boss": async () => (await import("./pg-boss.ts")).bossClient,
   bullmq: async () => (await import("./bullmq.ts")).bullClient,
 };
 

@@ -21,6 +21,13 @@ export interface Produced {
   answeredUs: number[];
 }
 
+export interface Bulk {
+  count: number;
+  /** Jobs in a call, and calls at a time. */
+  batch: number;
+  lanes: number;
+}
+
 let producer: Producer | undefined;
 
 answerParent(
@@ -29,6 +36,7 @@ answerParent(
       producer = await (await loadClient(client)).openProducer(target);
     },
     run: (pace: Pace) => run(pace),
+    bulk: (jobs: Bulk) => bulk(jobs),
   },
   async () => await producer?.close(),
 );
@@ -49,6 +57,21 @@ async function run({ perSecond, seconds }: Pace): Promise<Produced> {
   }
   await Promise.all(calls);
   return { sent: count, answeredUs };
+}
+
+/** As many as can be, many in a call. Resolves when all are stored. */
+async function bulk({ count, batch, lanes }: Bulk): Promise<{ tookUs: number }> {
+  const beganUs = nowUs();
+  let sent = 0;
+  const lane = async () => {
+    while (sent < count) {
+      const size = Math.min(batch, count - sent);
+      sent += size;
+      await producer?.dispatchMany(Array.from({ length: size }, () => payloadOf(nowUs())));
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return { tookUs: nowUs() - beganUs };
 }
 
 async function dispatch(answeredUs: number[]): Promise<void> {

@@ -13,6 +13,7 @@ export interface WorkerOpening {
 let worker: Worker | undefined;
 /** From the call that dispatches a job to the start of its handler, in µs. */
 let latenciesUs: number[] = [];
+let firstUs = Number.NaN;
 
 answerParent(
   {
@@ -20,9 +21,15 @@ answerParent(
       const { openWorker } = await loadClient(client);
       worker = await openWorker(target, {
         concurrency,
-        onJob: ({ sentUs }) => void latenciesUs.push(nowUs() - sentUs),
+        onJob({ sentUs }) {
+          const us = nowUs();
+          if (Number.isNaN(firstUs)) firstUs = us;
+          latenciesUs.push(us - sentUs);
+        },
       });
     },
+    /** When the first handler began. */
+    firstUs: () => firstUs,
     count: () => latenciesUs.length,
     /** Gives what was noted and begins anew. */
     take: () => {

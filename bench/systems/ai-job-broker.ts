@@ -3,6 +3,7 @@ import { migrate } from "../../src/store/migrate.ts";
 import type { BrokerTarget } from "../clients/ai-job-broker.ts";
 import { startBroker } from "../harness/broker.ts";
 import type { Ground } from "../harness/ground.ts";
+import { emptyBy } from "./empty-by.ts";
 import type { System } from "./system.ts";
 
 export interface BrokerSystemOptions {
@@ -18,6 +19,8 @@ const VIA: Record<BrokerTarget["via"], string> = {
   raw: "bare HTTP/2 stream, dispatch by the SDK over grpc-js",
 };
 
+const EMPTY = "SELECT NOT EXISTS (SELECT FROM ai_ready) AND NOT EXISTS (SELECT FROM ai_lease) AS empty";
+
 const databases = new WeakMap<Ground, Promise<string>>();
 
 export function brokerSystem({ via, profileTo }: BrokerSystemOptions): System {
@@ -28,7 +31,16 @@ export function brokerSystem({ via, profileTo }: BrokerSystemOptions): System {
       const databaseUrl = await brokerDatabase(ground);
       const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo });
       const target: BrokerTarget = { url: broker.url, via };
-      return { target, serverPid: broker.pid, stop: () => broker.end("SIGTERM") };
+      const look = emptyBy(databaseUrl, EMPTY);
+      return {
+        target,
+        serverPid: broker.pid,
+        isEmpty: look.isEmpty,
+        async stop() {
+          await look.stop();
+          await broker.end("SIGTERM");
+        },
+      };
     },
   };
 }

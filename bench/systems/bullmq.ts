@@ -5,7 +5,8 @@ import { mkdtempSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BullTarget } from "../clients/bullmq.ts";
+import { Queue } from "bullmq";
+import { type BullTarget, QUEUE } from "../clients/bullmq.ts";
 import type { System } from "./system.ts";
 
 export interface BullSettings {
@@ -31,10 +32,16 @@ export function bullSystem({ setting, redis }: BullSettings): System {
       server.once("exit", () => process.off("exit", kill));
       await untilItListens(path);
       const target: BullTarget = { path };
+      const queue = new Queue(QUEUE, { connection: { path } });
       return {
         target,
         serverPid: server.pid,
+        async isEmpty() {
+          const counts = await queue.getJobCounts("wait", "active", "prioritized", "delayed");
+          return Object.values(counts).every((count) => count === 0);
+        },
         async stop() {
+          await queue.close();
           server.kill("SIGTERM");
           await gone;
         },

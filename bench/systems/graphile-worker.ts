@@ -1,5 +1,6 @@
 /** graphile-worker on the same Postgres. It has no server: producer and worker speak to the database themselves. */
 import type { GraphileTarget } from "../clients/graphile-worker.ts";
+import { emptyBy } from "./empty-by.ts";
 import type { System } from "./system.ts";
 
 export interface GraphileSettings {
@@ -18,7 +19,8 @@ export function graphileSystem({ setting, database, ...settings }: GraphileSetti
     async start(ground) {
       url ??= ground.createDatabase(database);
       const target: GraphileTarget = { url: await url, ...settings };
-      return { target, serverPid: undefined, stop: async () => undefined };
+      const empty = "SELECT NOT EXISTS (SELECT FROM graphile_worker._private_jobs) AS empty";
+      return { target, serverPid: undefined, ...emptyBy(target.url, empty) };
     },
   };
 }

@@ -18,5 +18,7 @@ export interface RunningSystem {
   target: object;
   /** The process that stands between producer and worker, Postgres apart; undefined: there is none. */
   serverPid: number | undefined;
+  /** Every job that was dispatched is done, and durably so. */
+  isEmpty(): Promise<boolean>;
   stop(): Promise<void>;
 }

@@ -94,7 +94,7 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
       if (isStopping) return false;
       const { told, more } = await fan();
       isNeeded = told > 0;
-      await pump();
+      if (isNeeded) await pump();
       return more;
     },
     async stop(graceMs) {
@@ -112,7 +112,7 @@ function createFan(sql: Sql, handlers: string[]): () => Promise<FannedOut> {
   let isIdle = false;
   return async () => {
     const fanned = await fanOut(sql, handlers, undefined, isIdle ? "database" : "quick");
-    isIdle = fanned.made === 0 && !fanned.more;
+    isIdle = fanned.told > 0 && fanned.made === 0 && !fanned.more;
     return fanned;
   };
 }

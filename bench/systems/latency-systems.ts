@@ -1,8 +1,8 @@
 /** Who is measured for latency, each with the best of what it offers. */
-import { brokerSystem } from "./systems/ai-job-broker.ts";
-import { bullSystem } from "./systems/bullmq.ts";
-import { graphileSystem } from "./systems/graphile-worker.ts";
-import type { System } from "./systems/system.ts";
+import { brokerSystem } from "./ai-job-broker.ts";
+import { bullSystem } from "./bullmq.ts";
+import { graphileSystem } from "./graphile-worker.ts";
+import type { System } from "./system.ts";
 
 export function latencySystems(profileTo: string | undefined): System[] {
   return [

@@ -1,0 +1,107 @@
+/** unary and shim: one job a call, many calls at a time. */
+import { join } from "node:path";
+import { openPool, type Sql } from "../../src/store/db.ts";
+import { clear, fill } from "../backlog.ts";
+import { JOB_TYPE } from "../clients/client.ts";
+import { startBroker } from "../harness/broker.ts";
+import type { Calls } from "../harness/calls.ts";
+import { startChild } from "../harness/child.ts";
+import { type Measure, measureOf } from "../harness/figures.ts";
+import type { Ground } from "../harness/ground.ts";
+import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
+import { brokerDatabase } from "../systems/ai-job-broker.ts";
+import type { BenchContext, BenchMeasure } from "./measure.ts";
+
+const JOBS = { quick: 2_000, whole: 20_000 };
+const IN_FLIGHT = 64;
+
+interface Way {
+  by: Calls["by"];
+  /** Under which name it is recorded. */
+  system: "ai-job-broker" | "plain statements";
+  setting: string;
+}
+
+interface Round {
+  perSecond: number;
+  serverUs: number;
+  postgresUs: number;
+}
+
+const PLAIN: Way = {
+  by: "statements",
+  system: "plain statements",
+  setting: `a statement for each claim and each report, in-process, ${IN_FLIGHT} in flight`,
+};
+
+export const unary: BenchMeasure = {
+  name: "unary",
+  about: "jobs a second by one Claim and one Report call each",
+  run: (context) =>
+    measureWays(context, "unary", [
+      { by: "gRPC", system: "ai-job-broker", setting: `Claim and Report over gRPC, ${IN_FLIGHT} in flight` },
+      PLAIN,
+    ]),
+};
+
+export const shim: BenchMeasure = {
+  name: "shim",
+  about: "jobs a second by GET next and POST result, as legacy workers do",
+  run: (context) =>
+    measureWays(context, "shim", [
+      { by: "REST", system: "ai-job-broker", setting: `REST next and result, ${IN_FLIGHT} in flight` },
+    ]),
+};
+
+async function measureWays(context: BenchContext, name: string, ways: Way[]): Promise<Measure[]> {
+  const { ground, rounds, quick, say } = context;
+  const databaseUrl = await brokerDatabase(ground);
+  const sql = openPool({ url: databaseUrl, statementTimeoutMs: 60_000, lockTimeoutMs: 5_000 }, 1);
+  const results = ways.map(() => [] as Round[]);
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      for (const [at, way] of ways.entries()) {
+        say(`${name}, round ${round} of ${rounds}: ${way.setting}`);
+        results[at]?.push(await measure(ground, sql, databaseUrl, way, quick ? JOBS.quick : JOBS.whole));
+      }
+    }
+  } finally {
+    await sql.end();
+  }
+  return ways.flatMap(({ system, setting }, at) => {
+    const of = (measure: string, unit: string, figure: (round: Round) => number) =>
+      measureOf({ measure, system, setting, unit }, (results[at] ?? []).map(figure));
+    return [
+      of(name, "jobs/s", ({ perSecond }) => perSecond),
+      of(`${name}: CPU per job, server`, "µs", ({ serverUs }) => serverUs),
+      of(`${name}: CPU per job, Postgres`, "µs", ({ postgresUs }) => postgresUs),
+    ];
+  });
+}
+
+async function measure(ground: Ground, sql: Sql, databaseUrl: string, { by }: Way, jobs: number): Promise<Round> {
+  await clear(sql);
+  await fill(sql, { rows: jobs, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
+  const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
+  const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
+  try {
+    const cpu = () => ({
+      server: broker === undefined ? Number.NaN : usageOf(broker.pid).cpuSeconds,
+      postgres: treeCpuSeconds(ground.postgresPid),
+    });
+    const before = cpu();
+    const calls: Calls = { url: broker?.url ?? databaseUrl, by, inFlight: IN_FLIGHT };
+    const { done, tookUs } = await child.ask<{ done: number; tookUs: number }>("run", calls);
+    const after = cpu();
+    if (done !== jobs) throw new Error(`${done} jobs were done by ${by}, and ${jobs} were there`);
+    const aJob = (seconds: number) => (seconds * 1e6) / jobs;
+    return {
+      perSecond: jobs / (tookUs / 1e6),
+      serverUs: aJob(after.server - before.server),
+      postgresUs: aJob(after.postgres - before.postgres),
+    };
+  } finally {
+    await child.stop();
+    await broker?.end("SIGTERM");
+  }
+}

@@ -1,0 +1,125 @@
+/** latency: how long from the call that dispatches a job to the start of its handler, on an idle queue. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startChild } from "../harness/child.ts";
+import { type Measure, measureOf, percentile } from "../harness/figures.ts";
+import type { Ground } from "../harness/ground.ts";
+import { opened, startLoad } from "../harness/load.ts";
+import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
+import { latencySystems } from "../systems/latency-systems.ts";
+import type { System } from "../systems/system.ts";
+import type { BenchMeasure } from "./measure.ts";
+
+/** Jobs that the one worker takes at a time. */
+const CONCURRENCY = 10;
+const MOST_WARM_UP_S = 5;
+const SHARES = [0.5, 0.95, 0.99];
+
+export const latency: BenchMeasure = {
+  name: "latency",
+  about: "from the call that dispatches a job to the start of its handler, on an idle queue; what the call took, too",
+  async run({ ground, rounds, quick, say }) {
+    const systems = latencySystems(undefined);
+    const seconds = quick ? 3 : 10;
+    // At 1,000 a second each job is a call of its own, which is more than two cores can do for most systems.
+    const rates = quick ? [100] : [100, 1_000];
+    const all: Measure[] = [];
+    for (const rate of rates) all.push(...(await measureLatency(ground, systems, { rate, seconds, rounds, say })));
+    return all;
+  },
+};
+
+export interface LatencyOptions {
+  /** Jobs a second. */
+  rate: number;
+  seconds: number;
+  rounds: number;
+  say: (line: string) => void;
+}
+
+/** All systems in turn, round after round, each with nothing else running. */
+export async function measureLatency(
+  ground: Ground,
+  systems: readonly System[],
+  { rate, seconds, rounds, say }: LatencyOptions,
+): Promise<Measure[]> {
+  const results = systems.map(() => [] as Round[]);
+  for (let round = 1; round <= rounds; round++) {
+    for (const [at, system] of systems.entries()) {
+      if (system.missing !== undefined) continue;
+      say(`latency at ${rate}/s, round ${round} of ${rounds}: ${system.name}, ${system.setting}`);
+      results[at]?.push(await measureRound(ground, system, rate, seconds));
+    }
+  }
+  return systems.flatMap((system, at) => measuresOf(system, rate, results[at] ?? []));
+}
+
+interface Round {
+  latenciesUs: number[];
+  answeredUs: number[];
+  /** CPU that a job takes, in µs. */
+  producerUs: number;
+  serverUs: number;
+  workerUs: number;
+  postgresUs: number;
+}
+
+async function measureRound(on: Ground, system: System, perSecond: number, seconds: number): Promise<Round> {
+  const running = await system.start(on);
+  const worker = startChild(join(import.meta.dirname, "../harness/work.ts"));
+  try {
+    const { target } = running;
+    await opened(worker, { client: system.name, target, concurrency: CONCURRENCY });
+    const load = await startLoad({ client: system.name, target });
+    try {
+      const arrived = () => worker.ask<number>("count");
+      await load.run({ perSecond, seconds: Math.min(MOST_WARM_UP_S, seconds) }, arrived);
+      await worker.ask("take");
+      await sleep(500);
+      const pids = { producer: load.pid, server: running.serverPid, worker: worker.pid };
+      const before = cpuOf(on, pids);
+      const { answeredUs, sent } = await load.run({ perSecond, seconds }, arrived);
+      const after = cpuOf(on, pids);
+      const aJob = (who: keyof typeof after) => ((after[who] - before[who]) * 1e6) / sent;
+      return {
+        latenciesUs: await worker.ask<number[]>("take"),
+        answeredUs,
+        producerUs: aJob("producer"),
+        serverUs: aJob("server"),
+        workerUs: aJob("worker"),
+        postgresUs: aJob("postgres"),
+      };
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await worker.stop();
+    await running.stop();
+  }
+}
+
+/** CPU seconds so far; NaN where there is no such process. */
+function cpuOf(
+  on: Ground,
+  { producer, server, worker }: { producer: number; server: number | undefined; worker: number },
+) {
+  const of = (pid: number | undefined) => (pid === undefined ? Number.NaN : usageOf(pid).cpuSeconds);
+  const postgres = treeCpuSeconds(on.postgresPid);
+  return { producer: of(producer), server: of(server), worker: of(worker), postgres };
+}
+
+function measuresOf({ name: system, setting }: System, rate: number, results: Round[]): Measure[] {
+  const of = (measure: string, unit: string, figure: (round: Round) => number) =>
+    measureOf({ measure, system, setting, unit }, results.map(figure));
+  const at = `at ${rate.toLocaleString("en-US")}/s`;
+  return [
+    ...SHARES.map((share) =>
+      of(`latency p${share * 100} ${at}`, "ms", (round) => percentile(round.latenciesUs, share) / 1e3),
+    ),
+    of(`latency ${at}: dispatch call p50`, "ms", (round) => percentile(round.answeredUs, 0.5) / 1e3),
+    of(`latency ${at}: CPU per job, producer`, "µs", (round) => round.producerUs),
+    of(`latency ${at}: CPU per job, server`, "µs", (round) => round.serverUs),
+    of(`latency ${at}: CPU per job, worker`, "µs", (round) => round.workerUs),
+    of(`latency ${at}: CPU per job, Postgres`, "µs", (round) => round.postgresUs),
+  ];
+}

@@ -1,0 +1,54 @@
+/** drain, enqueue and flow: how many jobs a second go through. */
+import { type Measure, measureOf } from "../harness/figures.ts";
+import { CONTENDERS } from "../systems/throughput-systems.ts";
+import { measureCeiling } from "./ceiling.ts";
+import type { BenchContext, BenchMeasure } from "./measure.ts";
+import { type Order, runThrough, type Through } from "./run-through.ts";
+
+const JOBS = { quick: 4_000, whole: 40_000 };
+
+export const drain: BenchMeasure = {
+  name: "drain",
+  about: "jobs a second from a preloaded backlog, from the first claim until every result is durable",
+  run: (context) => measureAll(context, "preloaded"),
+};
+
+export const flow: BenchMeasure = {
+  name: "flow",
+  about: "jobs a second while they are dispatched, worked on and reported at the same time",
+  run: (context) => measureAll(context, "beside"),
+};
+
+async function measureAll(context: BenchContext, order: Order): Promise<Measure[]> {
+  const { ground, rounds, quick, say } = context;
+  const name = order === "preloaded" ? "drain" : "flow";
+  const results = CONTENDERS.map(() => [] as Through[]);
+  for (let round = 1; round <= rounds; round++) {
+    for (const [at, { system, concurrency }] of CONTENDERS.entries()) {
+      if (system.missing !== undefined) continue;
+      say(`${name}, round ${round} of ${rounds}: ${system.name}, ${system.setting}`);
+      const jobs = quick ? JOBS.quick : JOBS.whole;
+      results[at]?.push(await runThrough(ground, system, { jobs, order, concurrency }));
+    }
+  }
+  const ceiling = order === "preloaded" ? await measureCeiling(context) : [];
+  return [...CONTENDERS.flatMap(({ system }, at) => measuresOf(name, system, results[at] ?? [])), ...ceiling];
+}
+
+function measuresOf(
+  name: "drain" | "flow",
+  { name: system, setting }: { name: string; setting: string },
+  results: Through[],
+): Measure[] {
+  const of = (measure: string, unit: string, figure: (result: Through) => number) =>
+    measureOf({ measure, system, setting, unit }, results.map(figure));
+  return [
+    of(name, "jobs/s", ({ done }) => done),
+    ...(name === "drain" ? [of("enqueue", "jobs/s", ({ enqueued }) => enqueued)] : []),
+    of(`${name}: CPU per job, server`, "µs", ({ cpu }) => cpu.server),
+    of(`${name}: CPU per job, worker`, "µs", ({ cpu }) => cpu.worker),
+    of(`${name}: CPU per job, Postgres`, "µs", ({ cpu }) => cpu.Postgres),
+    of(`${name}: memory, server`, "MiB", ({ rss }) => rss.server),
+    of(`${name}: memory, worker`, "MiB", ({ rss }) => rss.worker),
+  ];
+}
