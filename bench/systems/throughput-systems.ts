@@ -13,8 +13,8 @@ export interface Contender {
 
 /** Each has a database of its own, which drain and flow share. */
 export const CONTENDERS: readonly Contender[] = [
-  { system: brokerSystem({ via: "grpc-js" }), concurrency: 500 },
-  { system: brokerSystem({ via: "connect" }), concurrency: 500 },
+  { system: brokerSystem({ via: "grpc-js" }), concurrency: 1_000 },
+  { system: brokerSystem({ via: "connect" }), concurrency: 1_000 },
   {
     system: graphileSystem({
       setting: "in-process, local queue of 500, completes in batches",

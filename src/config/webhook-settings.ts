@@ -6,7 +6,13 @@ const MIB = 1024 * 1024;
 
 export const webhookSettings = {
   webhookTimeoutMs: whole("WEBHOOK_TIMEOUT_MS", 10_000, 10, MINUTE, "how long an endpoint may take to answer an event"),
-  webhookPollMs: whole("WEBHOOK_POLL_MS", 1000, 10, MINUTE, "how often new events are looked for on behalf of webhooks"),
+  webhookPollMs: whole(
+    "WEBHOOK_POLL_MS",
+    1000,
+    10,
+    MINUTE,
+    "how often new events are looked for on behalf of webhooks",
+  ),
   webhookMaxResultBytes: whole(
     "WEBHOOK_MAX_RESULT_BYTES",
     256 * 1024,

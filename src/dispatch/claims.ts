@@ -9,7 +9,7 @@ import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { trace, traceClaimed } from "./trace.ts";
+import { traceAll, traceClaimed } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface ClaimsOptions {
@@ -47,7 +47,7 @@ export function createClaims(options: ClaimsOptions): Claims {
       claim(sql, { workerId, types, limit, leaseMs, maxBytes, token, requestId, kept: keptKinds }),
     );
     record.claimed(leases, ended, performance.now() - since);
-    for (const e of ended) trace(log, "claim", e);
+    traceAll(log, "claim", ended);
     traceClaimed(log, leases);
     return leases;
   }

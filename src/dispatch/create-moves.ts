@@ -22,7 +22,7 @@ import type { Moves } from "./moves.ts";
 import { createQueueLimit } from "./queue-limit.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { type Change, trace, traceClaimed } from "./trace.ts";
+import { type Change, trace, traceAll, traceClaimed } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface MovesOptions {
@@ -97,9 +97,13 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
   }
 
   function write(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
-    jobs.forEach(({ id: jobId, type }, i) => {
-      if (stored[i]?.created) trace(log, "dispatch", { jobId, type, to: "PENDING", attempt: 0, durationMs: null });
-    });
+    const created = jobs.filter((_, i) => stored[i]?.created);
+    const change = { to: "PENDING" as const, attempt: 0, durationMs: null };
+    traceAll(
+      log,
+      "dispatch",
+      created.map(({ id: jobId, type }) => ({ ...change, jobId, type })),
+    );
     traceClaimed(log, leasesOf(stored));
   }
 
@@ -119,8 +123,8 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
         cancel(db.sql, jobIds, reason, options.cancelGraceMs, options.keptKinds),
       );
       record.cancelled(cancelled);
+      traceAll(log, "cancel", cancelled, ({ outcome }) => ({ outcome }));
       for (const c of cancelled) {
-        trace(log, "cancel", c, { outcome: c.outcome });
         if (c.outcome === "REQUESTED") news.cancelled(c.token, c.instanceId);
       }
       return cancelled;
@@ -128,7 +132,7 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
     async retry(jobIds) {
       const retried = await run("retry", () => retry(db.sql, jobIds, options.keptKinds));
       record.retried(retried);
-      for (const r of retried) trace(log, "retry", r);
+      traceAll(log, "retry", retried);
       wake(options, retried);
       return retried;
     },
@@ -161,8 +165,8 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
   ): Promise<rows.Released[]> {
     const released = await run("release", () => release(db.reserved, leases, options.maxDeliveries, unseenOnly, kept));
     record.released(leases, released);
+    traceAll(log, "release", released, () => ({ worker: workerId, why: reason }));
     released.forEach((r, at) => {
-      trace(log, "release", r, { worker: workerId, why: reason });
       // One that its worker has named since stays on its stream.
       if (r.released || !unseenOnly) news.settled(leases[at] as rows.LeaseRef, r.instanceId);
     });
@@ -178,8 +182,8 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
 
   function reclaimed(taken: rows.Reclaimed[]): void {
     record.reclaimed(taken);
+    traceAll(log, "reclaim", taken, (r) => ({ worker: r.workerId }));
     for (const r of taken) {
-      trace(log, "reclaim", r, { worker: r.workerId });
       news.lost(r.token, r.instanceId);
     }
     wake(options, taken);
@@ -225,8 +229,8 @@ function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legac
       const since = performance.now();
       const settled = await reports.add(items);
       record.reported(items, settled, performance.now() - since);
+      traceAll(log, "report", settled, () => ({ worker: workerId }));
       settled.forEach((s, at) => {
-        trace(log, "report", s, { worker: workerId });
         // Whatever the verdict, the lease is no longer held.
         news.settled(items[at] as rows.LeaseRef, s.instanceId);
       });

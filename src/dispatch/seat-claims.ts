@@ -8,7 +8,7 @@ import type { Seat } from "../store/rows.ts";
 import type { SeatClaim } from "./dispatcher.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy } from "./statement.ts";
-import { trace, traceClaimed } from "./trace.ts";
+import { traceAll, traceClaimed } from "./trace.ts";
 
 export interface SeatClaimsOptions {
   sql: Sql;
@@ -32,7 +32,7 @@ export function createSeatClaims(options: SeatClaimsOptions): (types: string[], 
       claimForSeats(sql, { types, seats, leaseMs, maxBytes, token, kept }),
     );
     record.claimed(leases, ended, performance.now() - since);
-    for (const e of ended) trace(log, "claim", e);
+    traceAll(log, "claim", ended);
     traceClaimed(log, leases);
     return { leases, deadSeats, isShort };
   };

@@ -1,4 +1,4 @@
-/** One log line per state change: which job, by whom, which attempt, how long. No payloads, no tokens. */
+/** State changes in the log: which job, by whom, which attempt, how long. No payloads, no tokens. */
 import type { Logger } from "pino";
 import type { Lease, Trace } from "../store/rows.ts";
 
@@ -6,26 +6,58 @@ export interface Change extends Omit<Trace, "instanceId"> {
   jobId: string;
 }
 
-/** Writes nothing when nothing changed. */
-export function trace(log: Logger, move: string, change: Change, more: Record<string, unknown> = {}): void {
-  if (change.to === null) return;
-  log.info(
-    {
-      move,
-      job_id: change.jobId,
-      type: change.type,
-      to: change.to,
-      attempt: change.attempt,
-      ...(change.durationMs === null ? {} : { duration_ms: Math.round(change.durationMs) }),
-      ...more,
-    },
-    `${move} ${change.jobId} → ${change.to}`,
-  );
+type More = Record<string, unknown>;
+
+/** From so many of one statement on they share lines, which costs a busy broker a third less CPU. */
+const MANY = 25;
+/** Jobs on a line: log shippers cut lines of more than some 16 KB. */
+const A_LINE = 100;
+
+/** One line; nothing when nothing changed. */
+export function trace(log: Logger, move: string, change: Change, more: More = {}): void {
+  const { jobId, to } = change;
+  if (to === null) return;
+  log.info({ move, job_id: jobId, type: change.type, to, ...factsOf(change, more) }, `${move} ${jobId} → ${to}`);
 }
 
-/** A line for each lease that has begun. */
-export function traceClaimed(log: Logger, leases: readonly Lease[]): void {
-  for (const { jobId, type, attempt, workerId } of leases) {
-    trace(log, "claim", { jobId, type, to: "RUNNING", attempt, durationMs: null }, { worker: workerId });
+/** A line for each change, or, when there are many, lines with `count` and `jobs`, which have the same fields. */
+export function traceAll<C extends Change>(
+  log: Logger,
+  move: string,
+  changes: readonly C[],
+  moreOf: (change: C) => More = () => ({}),
+): void {
+  if (!log.isLevelEnabled("info")) return;
+  if (changes.length < MANY) {
+    for (const change of changes) trace(log, move, change, moreOf(change));
+    return;
   }
+  for (const [to, moved] of Map.groupBy(changes, (change) => change.to)) {
+    if (to === null) continue;
+    for (let from = 0; from < moved.length; from += A_LINE) {
+      const [first, ...rest] = moved.slice(from, from + A_LINE) as [C, ...C[]];
+      if (rest.length === 0) {
+        trace(log, move, first, moreOf(first));
+        continue;
+      }
+      const jobs = [first, ...rest].map((change) => {
+        return { job_id: change.jobId, type: change.type, ...factsOf(change, moreOf(change)) };
+      });
+      log.info({ move, to, count: jobs.length, jobs }, `${move} of ${jobs.length} jobs → ${to}`);
+    }
+  }
+}
+
+/** For each lease that has begun. */
+export function traceClaimed(log: Logger, leases: readonly Lease[]): void {
+  const claimed = leases.map(({ jobId, type, attempt, workerId }) => ({
+    ...{ jobId, type, attempt, workerId },
+    to: "RUNNING" as const,
+    durationMs: null,
+  }));
+  traceAll(log, "claim", claimed, ({ workerId }) => ({ worker: workerId }));
+}
+
+function factsOf({ attempt, durationMs }: Change, more: More): More {
+  return { attempt, ...(durationMs === null ? {} : { duration_ms: Math.round(durationMs) }), ...more };
 }
