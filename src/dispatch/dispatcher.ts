@@ -4,11 +4,11 @@
  * anyone. What wakes it is told by Waiters, as for long polls; the look at the queue there is the truth.
  */
 
-import type { Seat, SeatLease } from "../store/rows.ts";
+import type { LeaseRef, Seat, SeatLease } from "../store/rows.ts";
 import { DueTypes } from "./due-types.ts";
 import { type Group, match } from "./match.ts";
 import type { Sessions } from "./sessions.ts";
-import type { Offer, Taker, WorkersLease } from "./waiters.ts";
+import type { Offer, Taker } from "./waiters.ts";
 import type { WorkSession } from "./work-session.ts";
 
 export interface SeatClaim {
@@ -24,7 +24,7 @@ export interface DispatcherOptions {
   /** One claim: of these types (empty: any), the nth job for the nth seat. */
   claim: (types: string[], seats: Seat[]) => Promise<SeatClaim>;
   /** Gives leases back unburnt whose stream has ended meanwhile; never rejects. */
-  giveBack: (leases: WorkersLease[]) => Promise<unknown>;
+  giveBack: (leases: (LeaseRef & { workerId: string })[]) => Promise<unknown>;
   /** A session of these seats is no longer current; resolves when it is ended. */
   onDeadSeats: (seats: Seat[]) => Promise<void>;
   /** Asks for a look at the queue. */
@@ -49,6 +49,8 @@ export class Dispatcher implements Taker {
   #stopped = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #pause: NodeJS.Timeout | undefined;
+  /** Sessions that the claim under way is for: what it brings is not on their count yet. */
+  #claiming: ReadonlySet<string> = new Set();
   /** Claims and offers under way: for which sessions, and until when. */
   readonly #serving = new Map<Promise<void>, ReadonlySet<string>>();
 
@@ -81,26 +83,42 @@ export class Dispatcher implements Taker {
     this.#due.forget();
   }
 
-  offer(type: string, count: number): Offer | undefined {
+  offer(type: string, sizes: readonly number[]): Offer | undefined {
     if (this.#stopped || this.wanting === 0) return undefined;
-    const sessions = this.#options.sessions.withRoom();
+    const sessions = this.#options.sessions.withRoom().filter((session) => this.#mayBeOffered(session));
+    const count = sizes.length;
     const [group] = match(sessions, { expected: (of) => (of === type ? count : 0), list: () => [type] }, count).groups;
     if (group === undefined || !this.#isEmpty(group.types)) return undefined;
     const chosen = group.seats.map((at) => sessions[at] as WorkSession);
-    for (const session of chosen) session.reserve(type);
+    for (const [nth, session] of chosen.entries()) session.reserve(type, sizes[nth] as number);
     const seats = chosen.map(({ facts }) => facts);
     const served = this.#serve(seats);
     const end = (settle: () => Promise<unknown>) => {
-      for (const session of chosen) session.unreserve(type);
-      void settle().finally(served);
+      for (const [nth, session] of chosen.entries()) session.unreserve(type, sizes[nth] as number);
+      settle().catch(this.#options.onError).finally(served);
       this.#kick();
     };
     return {
       types: group.types,
       seats,
       close: (leases) => end(() => this.#deliver(leases)),
-      lost: (leases) => end(() => this.#options.giveBack(leases)),
+      lost: (leases) => {
+        // The queue may hold any of them: none is offered a seat until it is looked at.
+        this.#due.forget();
+        // Which of them was for which seat is not known; the name is for the log.
+        const workerId = seats[0]?.workerId ?? "";
+        end(() => this.#options.giveBack(leases.map((lease) => ({ ...lease, workerId }))));
+      },
     };
+  }
+
+  /**
+   * Not while a claim for it is under way, nor where a worker takes any type but some: which lanes it takes from could
+   * only be told with the queue's types.
+   */
+  #mayBeOffered({ facts, types, freeByType }: WorkSession): boolean {
+    if (this.#claiming.has(facts.sessionId)) return false;
+    return types.length > 0 || [...freeByType.values()].every((free) => free > 0);
   }
 
   /** Whether no due job of these types (empty: of any) is known. */
@@ -171,6 +189,7 @@ export class Dispatcher implements Taker {
     );
     if (wanted.length === 0) return;
     const served = this.#serve(wanted);
+    this.#claiming = new Set(wanted.map(({ sessionId }) => sessionId));
     let deadSeats: number;
     try {
       const claimed = await claim(types, wanted);
@@ -178,6 +197,7 @@ export class Dispatcher implements Taker {
       this.#learn(types, claimed, mark);
       await this.#deliver(claimed.leases);
     } finally {
+      this.#claiming = new Set();
       served();
     }
     // Else they would be offered again at once.

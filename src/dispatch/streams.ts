@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
+import type { LeaseRef } from "../store/rows.ts";
 import { type Courier, createCourier } from "./courier.ts";
 import type { BrokerMoves } from "./create-moves.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -12,7 +13,7 @@ import { createSeatClaims } from "./seat-claims.ts";
 import { createSessionRows } from "./session-rows.ts";
 import { Sessions, type StreamLimits } from "./sessions.ts";
 import { createStreamChecks, type StreamChecks } from "./stream-checks.ts";
-import type { Waiters, WorkersLease } from "./waiters.ts";
+import type { Waiters } from "./waiters.ts";
 
 export interface StreamsOptions {
   db: Database;
@@ -128,7 +129,7 @@ function hearOthers(options: StreamsOptions, sessions: Sessions, checks: StreamC
   return courier;
 }
 
-async function giveBack(sessions: Sessions, leases: WorkersLease[]): Promise<void> {
+async function giveBack(sessions: Sessions, leases: (LeaseRef & { workerId: string })[]): Promise<void> {
   const byWorker = Map.groupBy(leases, ({ workerId }) => workerId);
   await Promise.all([...byWorker].map(([workerId, held]) => sessions.giveBack(workerId, held)));
 }

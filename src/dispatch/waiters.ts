@@ -29,20 +29,15 @@ export interface Offer {
   /** Must be called once, with the jobs that got a seat: they are sent, and the other seats are free again. */
   close(leases: SeatLease[]): void;
   /** Or this, where nobody knows what became of it: leases that may have begun go back, and all seats are free again. */
-  lost(leases: WorkersLease[]): void;
-}
-
-/** A lease, and who has it or was to get it. */
-export interface WorkersLease extends LeaseRef {
-  workerId: string;
+  lost(leases: LeaseRef[]): void;
 }
 
 /** Takes jobs for many at once: the dispatcher of the streams. */
 export interface Taker {
   /** How many jobs it would take now. */
   readonly wanting: number;
-  /** Seats for so many jobs of a type, at most; none where an older job may wait for them. */
-  offer(type: string, count: number): Offer | undefined;
+  /** Seats for jobs of a type with payloads of these sizes, at most; none where an older job may wait for them. */
+  offer(type: string, sizes: readonly number[]): Offer | undefined;
   /** Jobs of a type are due, beside those that tickets were woken for. */
   arrived(type: string, count: number): void;
   /** A look begins; its answer comes with this mark. */
@@ -114,9 +109,9 @@ export class Waiters {
   }
 
   /** Seats of streams for jobs that are about to be dispatched; none while a ticket waits for such a job. */
-  offer(type: string, count: number): Offer | undefined {
+  offer(type: string, sizes: readonly number[]): Offer | undefined {
     for (const waiter of this.#parked) if (waiter.takes(type)) return undefined;
-    return this.#taker?.offer(type, count);
+    return this.#taker?.offer(type, sizes);
   }
 
   /** Says that `count` jobs of a type have become due. */

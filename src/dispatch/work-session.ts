@@ -74,8 +74,9 @@ export class WorkSession implements Seated {
   /** For each unacked frame, in order: when it was sent, and what of it is still open. */
   readonly #frames = new Map<number, { sentAt: number; bytes: number; jobs: number }>();
   #unackedBytes = 0;
-  /** Jobs that are being dispatched for it. */
+  /** Jobs that are being dispatched for it, and their bytes. */
   #reserved = 0;
+  #reservedBytes = 0;
   readonly #onRoom: (session: WorkSession) => void;
   #takesJobs: boolean;
   /** performance.now() of the last message from the worker, and of our last ping. */
@@ -120,8 +121,12 @@ export class WorkSession implements Seated {
 
   /** Jobs that it may be given now. */
   get free(): number {
-    if (!this.#takesJobs || this.ended !== undefined || this.#unackedBytes >= this.#windowBytes) return 0;
+    if (!this.#takesJobs || this.ended !== undefined || this.#bytesUnderWay >= this.#windowBytes) return 0;
     return Math.max(0, this.#capacity.maxInFlight - this.load);
+  }
+
+  get #bytesUnderWay(): number {
+    return this.#unackedBytes + this.#reservedBytes;
   }
 
   /** Kept until it changes: with thousands of streams, each round reads it of all of them. */
@@ -161,14 +166,16 @@ export class WorkSession implements Seated {
   }
 
   /** Keeps a seat free for a job of this type that is being dispatched, until unreserve. */
-  reserve(type: string): void {
+  reserve(type: string, payloadLength: number): void {
     this.#reserved += 1;
+    this.#reservedBytes += payloadLength + FACTS_BYTES;
     this.#count(type, 1);
     this.#onRoom(this);
   }
 
-  unreserve(type: string): void {
+  unreserve(type: string, payloadLength: number): void {
     this.#reserved -= 1;
+    this.#reservedBytes -= payloadLength + FACTS_BYTES;
     this.#count(type, -1);
     this.#onRoom(this);
   }

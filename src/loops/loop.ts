@@ -16,6 +16,7 @@ const NUDGED_MS = 20;
 /** Starts the loop; the answer stops it and resolves when a run under way has ended. */
 export function startLoop(loop: Loop, log: Logger): () => Promise<void> {
   let isStopped = false;
+  let hasFailed = false;
   let nextMs = loop.everyMs;
   let pause: { timer: NodeJS.Timeout; end: () => void; ms: number } | undefined;
 
@@ -33,6 +34,8 @@ export function startLoop(loop: Loop, log: Logger): () => Promise<void> {
   }
 
   loop.onStart?.(() => {
+    // With the database away everything fails, and everybody nudges.
+    if (hasFailed) return;
     nextMs = Math.min(loop.everyMs, NUDGED_MS);
     if (pause === undefined || pause.ms <= nextMs) return;
     clearTimeout(pause.timer);
@@ -44,7 +47,9 @@ export function startLoop(loop: Loop, log: Logger): () => Promise<void> {
       let more: boolean | undefined;
       try {
         more = await loop.once();
+        hasFailed = false;
       } catch (err) {
+        hasFailed = true;
         nextMs = loop.everyMs;
         log.warn({ loop: loop.name, err }, `loop ${loop.name} failed; it will run again`);
       }

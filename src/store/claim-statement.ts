@@ -204,7 +204,7 @@ function picked(sql: Sql, round: Round, { limit }: Takers) {
     )`;
 }
 
-export const STARTED: EventColumns = {
+const STARTED: EventColumns = {
   seq: "event_seq",
   kind: "started",
   attempt: "attempt_count",

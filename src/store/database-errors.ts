@@ -65,6 +65,30 @@ export function asBrokerError(err: unknown): unknown {
   return err;
 }
 
+/** No connection was there to send it by. */
+const UNSENT_CODES = new Set([
+  "CONNECT_TIMEOUT",
+  "CONNECTION_CONNECT_TIMEOUT",
+  "CONNECTION_ENDED",
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "ENETDOWN",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENOENT",
+  "EACCES",
+]);
+
+/** Whether a statement that failed so may have been committed all the same: it was sent, and its answer never came. */
+export function mayHaveHappened(err: unknown): boolean {
+  const chain = causes(err);
+  const last = chain.at(-1);
+  if (last instanceof BrokerError || last?.name === "PostgresError") return false;
+  return !chain.some((link) => UNSENT_CODES.has(String((link as { code?: unknown }).code)));
+}
+
 function meaning(err: Error): BrokerError | undefined {
   const { code, syscall } = err as Error & { code?: unknown; syscall?: unknown };
   if (typeof code !== "string") return undefined;

@@ -1,6 +1,7 @@
 /**
  * Moves of a delivery: claimed, delivered, failed, given back, forgotten. A claim is a lease in the row, by database time:
- * the deliveries of a broker that died are sent again by another when it runs out, or when the broker is missed before. A job's next event is not handed out
+ * the deliveries of a broker that died are sent again by another when it runs out, or when the broker is missed and its try
+ * must be over (brokers that were cut off from the database seem dead to each other for some seconds). A job's next event is not handed out
  * before the one before it is delivered or dead.
  */
 import { MAX_HOURS, MAX_TRIES } from "../job/delivery.ts";
@@ -28,6 +29,8 @@ export interface Delivery extends Claim, EventFacts {
 export interface ClaimDeliveriesOptions {
   brokerId: string;
   leaseMs: number;
+  /** What of a lease goes beyond the longest try. With less left of it than this no try of a dead broker still runs. */
+  slackMs: number;
   /** Deliveries of one webhook that this broker may have under way. */
   most: number;
   /** How many it has under way already. */
@@ -40,7 +43,7 @@ export interface ClaimDeliveriesOptions {
 
 /** Takes what is due, for each webhook as much as there is room for. */
 export async function claimDeliveries(sql: Sql, options: ClaimDeliveriesOptions): Promise<Delivery[]> {
-  const { brokerId, leaseMs, most, busy, circuitFailures, handlers } = options;
+  const { brokerId, leaseMs, slackMs, most, busy, circuitFailures, handlers } = options;
   const rows = await sql<DeliveryRow[]>`
     WITH hook AS MATERIALIZED (
       SELECT w.id, w.url, w.secret, w.xid, w.event_id,
@@ -55,7 +58,7 @@ export async function claimDeliveries(sql: Sql, options: ClaimDeliveriesOptions)
         SELECT d.webhook_id, d.job_id, d.event_id FROM ai_delivery d
         WHERE d.webhook_id = h.id AND d.dead_at IS NULL AND d.next_at <= now()
           AND (d.claimed_until IS NULL OR d.claimed_until < now()
-            OR (d.claimed_by <> ${brokerId} AND NOT ${sql.unsafe(isLiveBroker("d.claimed_by"))}))
+            OR (d.claimed_until < now() + ${slackMs}::float8 * interval '1 millisecond' AND d.claimed_by <> ${brokerId} AND NOT ${sql.unsafe(isLiveBroker("d.claimed_by"))}))
           AND NOT EXISTS (SELECT FROM ai_delivery p WHERE p.webhook_id = d.webhook_id AND p.job_id = d.job_id
             AND p.event_id < d.event_id AND p.dead_at IS NULL)
           -- One that commits late has an earlier id and stands behind the webhook's place. By the job's own events: from

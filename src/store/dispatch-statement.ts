@@ -4,9 +4,9 @@
  * statement and one commit from the producer to the push, where waiting and being claimed would take two of each.
  */
 import type { KeptKinds } from "../job/events.ts";
-import { FACTS_BYTES, type LeaseRow, lanesOf, STARTED, seatsOf } from "./claim-statement.ts";
+import { FACTS_BYTES, type LeaseRow, lanesOf, seatsOf } from "./claim-statement.ts";
 import type { Sql } from "./db.ts";
-import { type EventColumns, eventsOf } from "./event-rows.ts";
+import { type EventColumns, eventsOf, isKept } from "./event-rows.ts";
 import type { HandOff, NewJob } from "./rows.ts";
 
 /** A job that was known before. */
@@ -21,6 +21,24 @@ export interface KnownRow {
 export interface HandedRow extends LeaseRow {
   by: null;
   instance_id: string;
+}
+
+/**
+ * Both events of a job that is handed off, by one INSERT: deliveries go by the ids of a job's events, and in which order
+ * two CTEs would write is not said.
+ */
+const MOMENTS: EventColumns = {
+  seq: "nth",
+  kind: "dispatched",
+  status: "moment",
+  attempt: "nth - 1",
+  worker: "CASE nth WHEN 2 THEN locked_by END",
+  error: "NULL",
+};
+
+function momentsOf(sql: Sql, kept: KeptKinds) {
+  const started = isKept("started", kept) ? sql`UNION ALL SELECT *, 2 AS nth, 'STARTED' AS moment FROM run` : sql``;
+  return sql`(SELECT *, 1 AS nth, 'PENDING' AS moment FROM stored ${started} ORDER BY job_id, nth) m`;
 }
 
 const DISPATCHED: EventColumns = { seq: "1", kind: "dispatched", attempt: "0", worker: "NULL", error: "NULL" };
@@ -55,7 +73,7 @@ export function handOffStatement(sql: Sql, jobs: NewJob[], kept: KeptKinds, to: 
     ${readied(sql, sql`waits`)}, lease AS (
       INSERT INTO ai_lease (id, expires_at, worker_id, instance_id)
       SELECT id, lease_expires_at, locked_by, instance_id FROM run
-    )${eventsOf(sql, "event", sql`stored`, DISPATCHED, kept)}${eventsOf(sql, "started", sql`run`, STARTED, kept)}
+    )${eventsOf(sql, "event", momentsOf(sql, kept), MOMENTS, kept)}
     SELECT k."by", k.ord, k.job_id AS known_id, k.same, r.job_id, r.job_type, r.payload::text AS payload, r.tenant_id,
       r.source_domain, r.source_id, r.priority, r.max_attempts, r.next_run_at, r.idempotency_key, r.traceparent,
       r.created_at, r.status, r.lease_token, r.attempt_count, r.lease_expires_at, r.locked_by, r.instance_id

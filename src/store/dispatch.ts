@@ -70,6 +70,11 @@ async function store(
   }
 }
 
+/** Of the lease that a job gets which is handed off: known before the answer, for where it is lost. */
+export function tokenOf({ token }: HandOff, jobId: string): string {
+  return `${token}.${jobId}`;
+}
+
 function leaseOf(row: HandedRow, { seats, leaseMs }: HandOff): SeatLease {
   const session = seats.find(({ instanceId }) => instanceId === row.instance_id);
   return toSeatLease({ ...row, session_id: session?.sessionId as string }, leaseMs);

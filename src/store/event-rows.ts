@@ -47,6 +47,6 @@ function kindOf(kind: EventKind | undefined, status: string | undefined): string
     : `CASE ${status} WHEN 'PENDING' THEN '${kind}' ELSE lower(${status}) END`;
 }
 
-function isKept(kind: EventKind, kept: KeptKinds): boolean {
+export function isKept(kind: EventKind, kept: KeptKinds): boolean {
   return kept.has(kind) || (TERMINAL_KINDS as readonly EventKind[]).includes(kind);
 }

@@ -64,7 +64,14 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
   async function take(): Promise<void> {
     if (isStopping) return;
     const claimed = await claimDeliveries(sql, {
-      ...{ brokerId, leaseMs, busy, circuitFailures: CIRCUIT_FAILURES, handlers: [...byId.keys()] },
+      ...{
+        brokerId,
+        leaseMs,
+        slackMs: LEASE_SLACK_MS,
+        busy,
+        circuitFailures: CIRCUIT_FAILURES,
+        handlers: [...byId.keys()],
+      },
       most: flights.size < MANY ? EACH : 1,
     });
     for (const delivery of claimed) start(delivery);

@@ -3,10 +3,12 @@ import { describe, expect, vi } from "vitest";
 import { createHandOff } from "../../src/dispatch/hand-off.ts";
 import { type Move, NO_RECORDER } from "../../src/dispatch/recorder.ts";
 import type { Offer } from "../../src/dispatch/waiters.ts";
+import type { Sql } from "../../src/store/db.ts";
+import { dispatch as dispatchOnly } from "../../src/store/dispatch.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
 import { expectNoDrift, givenJob, newJob, rowOf, statusOf } from "../support/jobs.ts";
-import { reportDone, startStreams } from "./stream-broker.ts";
+import { reportDone, type StreamBroker, startStreams } from "./stream-broker.ts";
 
 /** A broker that says which statements its moves ran, once it knows that nothing waits. */
 async function startCounting(url: string) {
@@ -22,12 +24,26 @@ async function startCounting(url: string) {
 }
 
 /** A first look has found nothing. */
-const looked = (broker: { waiters: { offer(type: string, count: number): Offer | undefined } }) =>
+const looked = (broker: { waiters: { offer(type: string, sizes: number[]): Offer | undefined } }) =>
   vi.waitFor(() => {
-    const offer = broker.waiters.offer("ocr", 1);
+    const offer = broker.waiters.offer("ocr", [2]);
     offer?.close([]);
     expect(offer).toBeDefined();
   });
+
+/** Over a line that is cut after the commit. */
+function handOffOver(broker: Pick<StreamBroker, "waiters">, sql: Sql, words: string) {
+  return createHandOff({
+    sql,
+    waiters: broker.waiters,
+    leaseMs: 60_000,
+    maxAnswerBytes: 3_000_000,
+    async run(_move, run) {
+      await run();
+      throw new Error(words);
+    },
+  });
+}
 
 test("one statement takes a job from its producer to its worker", async ({ db, url }) => {
   await using broker = await startCounting(url);
@@ -89,6 +105,7 @@ describe("no seat is asked for", () => {
     ["more jobs than go one by one", Array.from({ length: 33 }, () => newJob())],
     ["jobs of two types", [newJob(), newJob({ type: "b" })]],
     ["jobs of two priorities", [newJob(), newJob({ priority: 1 })]],
+    ["an id that would make the token too long", [newJob({ id: "𝕏".repeat(33) })]],
     ["a job with a time of its own", [newJob({ runAt: new Date(0) })]],
   ] as const)("for %s", async ([, jobs], { db }) => {
     const offer = vi.fn(() => undefined);
@@ -107,21 +124,41 @@ test("an answer that is lost after its commit gives the job back, with no attemp
   await using broker = await startCounting(url);
   const worker = await broker.connect();
   await looked(broker);
-  const dispatch = createHandOff({
-    sql: db.sql,
-    waiters: broker.waiters,
-    leaseMs: 60_000,
-    maxAnswerBytes: 3_000_000,
-    async run(_move, run) {
-      await run();
-      throw new Error("the line was cut");
-    },
-  });
+  const dispatch = handOffOver(broker, db.sql, "the line was cut");
   await expect(dispatch([newJob({ id: "x" })])).rejects.toThrow("the line was cut");
   await worker.got(1);
   expect(worker.ids()).toEqual(["x"]);
   expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", attempt_count: 1, deliveries: 2 });
   await expectNoDrift(db);
+});
+
+test("a lost answer gives back every job of the batch, whichever of them had the seat", async ({ db, url }) => {
+  await using broker = await startCounting(url);
+  const worker = await broker.connect({ max: 1 });
+  await looked(broker);
+  const known = newJob({ idempotencyKey: "k" });
+  await dispatchOnly(db.sql, [known]);
+  await db.sql`DELETE FROM ai_ready`;
+  await db.sql`UPDATE ai_job SET status = 'DONE', move = move + 1`;
+  const dispatch = handOffOver(broker, db.sql, "the line was cut");
+  await expect(dispatch([{ ...known, id: "other" }, newJob({ id: "fresh" })])).rejects.toThrow("the line was cut");
+  await worker.got(1);
+  expect(worker.ids()).toEqual(["fresh"]);
+  expect(await rowOf(db, "fresh")).toMatchObject({ attempt_count: 1, deliveries: 2 });
+});
+
+test("where nothing was sent, nothing is given back", async ({ db, url }) => {
+  await using broker = await startCounting(url);
+  await broker.connect();
+  await looked(broker);
+  const before = broker.ran.length;
+  const refused = Object.assign(new Error("connect"), { code: "ECONNREFUSED", syscall: "connect" });
+  const run = () => Promise.reject(refused);
+  const dispatch = createHandOff({ sql: db.sql, waiters: broker.waiters, run, leaseMs: 1, maxAnswerBytes: 1 });
+  await expect(dispatch([newJob()])).rejects.toBe(refused);
+  expect(broker.ran.slice(before)).toEqual([]);
+  // And the seats are free, on a queue that is known to be empty still.
+  await looked(broker);
 });
 
 test("a refusal frees the seats", async ({ db: _, url }) => {

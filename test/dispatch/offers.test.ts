@@ -17,7 +17,11 @@ async function givenIdle(...streams: (GivenSession & { held?: string[] })[]) {
   const given = givenDispatch();
   const opened = streams.map((stream) => given.open(stream));
   await turn();
-  return { ...given, opened, offer: (type: string, count = 1) => given.waiters.offer(type, count) };
+  return {
+    ...given,
+    opened,
+    offer: (type: string, count = 1) => given.waiters.offer(type, Array<number>(count).fill(2)),
+  };
 }
 
 const instances = (offer?: { seats: { instanceId: string }[] }) => offer?.seats.map(({ instanceId }) => instanceId);
@@ -61,6 +65,43 @@ describe("seats are offered", () => {
     queue.add("zeta");
     dispatcher.unsure();
     expect(offer("a")).toBeUndefined();
+  });
+
+  test("not to a worker of any type but some: which lanes it takes from is not known without a look", async () => {
+    const limited = { takes: capacity(5, { b: 1 }) };
+    const { offer, opened, sessions } = await givenIdle(limited);
+    const { session, lease } = opened[0] as (typeof opened)[0];
+    expect(offer("a")).toBeDefined();
+    sessions.deliver([lease("x", { type: "b" })]);
+    expect([session.free, session.freeByType.get("b")]).toEqual([3, 0]);
+    expect(offer("a")).toBeUndefined();
+  });
+
+  test("not beyond the bytes that may be under way to a worker", async () => {
+    const { waiters, opened } = await givenIdle({ takes: capacity(9), windowBytes: 10_000 });
+    const { session } = opened[0] as (typeof opened)[0];
+    const first = waiters.offer("a", [8_000]);
+    expect([instances(first)?.length, session.free]).toEqual([1, 0]);
+    expect(waiters.offer("a", [1])).toBeUndefined();
+    first?.close([]);
+    expect(session.free).toBe(9);
+  });
+
+  test("not where a claim is under way, though a look finds nothing more: what it brings is not counted yet", async () => {
+    const { offer, opened, dispatch, store, waiters } = await givenIdle({ takes: capacity(1) }, { types: ["b"] });
+    const { session, outlet } = opened[0] as (typeof opened)[0];
+    const answer = Promise.withResolvers<void>();
+    store.after = answer.promise;
+    dispatch("a");
+    await turn();
+    waiters.lookNow();
+    await turn();
+    expect(session.free).toBe(1);
+    expect(offer("a")).toBeUndefined();
+    expect(offer("b")).toBeDefined();
+    answer.resolve();
+    await turn();
+    expect(outlet.said).toEqual(["jobs 1: 1"]);
   });
 
   test("not any more once the dispatcher has stopped", async () => {

@@ -125,3 +125,35 @@ test("a nudge during a run brings the next one soon, for the run may have been t
   expect(runs).toBe(2);
   await stop();
 });
+
+test("after a failure nudges change nothing until it has run well again", async () => {
+  let fails = true;
+  let runs = 0;
+  let nudge: () => void = () => undefined;
+  const loop = {
+    name: "test",
+    everyMs: 1_000,
+    async once() {
+      runs++;
+      if (fails) throw new Error("away");
+      return false;
+    },
+    onStart(ofLoop: () => void) {
+      nudge = ofLoop;
+    },
+  };
+  const stop = startLoop(loop, log);
+  await vi.advanceTimersByTimeAsync(0);
+  for (let n = 0; n < 20; n++) {
+    nudge();
+    await vi.advanceTimersByTimeAsync(25);
+  }
+  expect(runs).toBe(1);
+  fails = false;
+  await vi.advanceTimersByTimeAsync(700);
+  expect(runs).toBe(2);
+  nudge();
+  await vi.advanceTimersByTimeAsync(25);
+  expect(runs).toBe(3);
+  await stop();
+});

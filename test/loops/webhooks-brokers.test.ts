@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import type { Database } from "../../src/store/db.ts";
+import { claimDeliveries } from "../../src/store/deliveries.ts";
 import { redeliverDead, redeliverJob } from "../../src/store/redeliver.ts";
 import { forgetBroker } from "../../src/store/sessions.ts";
 import { listWebhooks } from "../../src/store/webhooks.ts";
@@ -9,8 +10,10 @@ import { openTestDatabase, test } from "../support/db.ts";
 import { done, givenJob, givenLease, reportAll } from "../support/jobs.ts";
 import { until } from "../support/until.ts";
 import {
+  claimFor,
   deliveriesOf,
   delivering,
+  fannedOut,
   givenDeliverer,
   givenWebhook,
   letWaitsPass,
@@ -137,10 +140,28 @@ test("two brokers at once: each event is sent once; a broker that stops gives ba
 const DEATHS = {
   "when the lease is over": (db: Database) =>
     db.sql`UPDATE ai_delivery SET claimed_until = now() - interval '1 second'`,
-  "as soon as the broker is missed": (db: Database) => db.sql`
-    UPDATE ai_broker SET seen_at = now() - interval '16 seconds' WHERE broker_id = 'dead'`,
-  "at once when the broker has said that it ends": (db: Database) => forgetBroker(db.sql, "dead"),
+  "when the broker is missed and its try is over": async (db: Database) => {
+    await db.sql`UPDATE ai_delivery SET claimed_until = now() + interval '29 seconds'`;
+    await db.sql`UPDATE ai_broker SET seen_at = now() - interval '16 seconds' WHERE broker_id = 'dead'`;
+  },
+  "when the broker has left and its try is over": async (db: Database) => {
+    await db.sql`UPDATE ai_delivery SET claimed_until = now() + interval '29 seconds'`;
+    await forgetBroker(db.sql, "dead");
+  },
 };
+
+test("brokers that seem dead to each other, as after an outage of the database, leave what is under way alone", async ({
+  db,
+}) => {
+  const hook = await givenWebhook(db, { url: "http://127.0.0.1:9" });
+  await givenDone(db);
+  await fannedOut(db);
+  expect(await claimFor(db, "one")).toHaveLength(1);
+  await db.sql`UPDATE ai_broker SET seen_at = now() - interval '1 minute'`;
+  const options = { leaseMs: 60_000, slackMs: 30_000, most: 100, busy: new Map(), circuitFailures: 5, handlers: [] };
+  expect(await claimDeliveries(db.sql, { brokerId: "two", ...options })).toEqual([]);
+  expect(await deliveriesOf(db, hook)).toMatchObject([{ claimed_by: "one", tries: 1 }]);
+});
 
 test.for(Object.keys(DEATHS) as (keyof typeof DEATHS)[])(
   "a broker that dies between the claim and the answer: another sends the same event %s",

@@ -29,8 +29,9 @@ function handTo(db: Database, seats: Seat[], jobs: NewJob[], more: Partial<HandO
 /** The instance that each got, or null. */
 const gotBy = (stored: Dispatched[]) => stored.map(({ lease }) => lease?.instanceId ?? null);
 
+/** By their ids, as deliveries go by them. */
 const events = (db: Database, jobId: string) =>
-  db.sql`SELECT seq::int, kind, attempt, worker_id FROM ai_event WHERE job_id = ${jobId} ORDER BY seq`;
+  db.sql`SELECT seq::int, kind, attempt, worker_id FROM ai_event WHERE job_id = ${jobId} ORDER BY id`;
 
 test("a job that nothing comes before is its worker's lease as soon as it is stored", async ({ db }) => {
   const seat = await givenSeat(db, "i1", { workerId: "w1" });

@@ -119,7 +119,15 @@ export async function claimFor(
   brokerId: string,
   more: Partial<ClaimDeliveriesOptions> = {},
 ): Promise<Delivery[]> {
-  const options = { leaseMs: 60_000, most: 100, busy: new Map(), circuitFailures: 5, handlers: [], ...more };
+  const options = {
+    leaseMs: 60_000,
+    slackMs: 30_000,
+    most: 100,
+    busy: new Map(),
+    circuitFailures: 5,
+    handlers: [],
+    ...more,
+  };
   await brokerSeen(db.sql, brokerId);
   return await claimDeliveries(db.sql, { brokerId, ...options });
 }
