@@ -12,7 +12,7 @@ import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 
-const JOBS = { quick: 2_000, whole: 20_000 };
+const JOBS = { quick: 2_000, whole: 6_000 };
 const IN_FLIGHT = 64;
 
 interface Way {
