@@ -4,6 +4,7 @@ import type { Measure } from "./figures.ts";
 
 const WIDTH = 760;
 const LABEL = 330;
+const LABEL_CHARS = 48;
 const BAR = 18;
 const GAP = 6;
 const GROUP = 40;
@@ -38,14 +39,15 @@ function bar({ system, setting, value, unit }: Measure, y: number, most: number)
   const kind = system === OURS ? "ours" : "other";
   const figure = (value as number).toLocaleString("en-US", { maximumFractionDigits: unit === "ms" ? 1 : 0 });
   return [
-    text(LABEL - 8, y + 13, `${system}: ${short(setting)}`, "text-anchor:end"),
+    text(LABEL - 8, y + 13, short(`${system}: ${setting}`), "text-anchor:end"),
     `<rect class="${kind}" x="${LABEL}" y="${y}" width="${length.toFixed(1)}" height="${BAR}" rx="3"/>`,
     text(LABEL + length + 6, y + 13, figure, ""),
   ].join("");
 }
 
-function short(setting: string): string {
-  return setting.length > 42 ? `${setting.slice(0, 41)}…` : setting;
+/** As much as there is room for. */
+function short(label: string): string {
+  return label.length > LABEL_CHARS ? `${label.slice(0, LABEL_CHARS - 1)}…` : label;
 }
 
 function text(x: number, y: number, words: string, style: string): string {

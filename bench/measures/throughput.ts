@@ -5,7 +5,7 @@ import { measureCeiling } from "./ceiling.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 import { type Order, runThrough, type Through } from "./run-through.ts";
 
-const JOBS = { quick: 4_000, whole: 40_000 };
+const JOBS = { quick: 10_000, whole: 40_000 };
 
 export const drain: BenchMeasure = {
   name: "drain",
