@@ -10,6 +10,8 @@ const PROGRAMS = [
   "test/rpc/browser-page.test.ts",
   "test/scripts/contract.test.ts",
   "test/store/embedded*.test.ts",
+  "test/stories/work-database.test.ts",
+  "test/tracing/one-trace.test.ts",
 ];
 
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
