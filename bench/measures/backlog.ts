@@ -9,6 +9,7 @@ import { type Measure, measureOf } from "../harness/figures.ts";
 import { opened } from "../harness/load.ts";
 import { until } from "../harness/until.ts";
 import { brokerDatabase, brokerSystem } from "../systems/ai-job-broker.ts";
+import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 
 const CONCURRENCY = 500;
@@ -19,26 +20,24 @@ const DAY_S = 86_400;
 export const backlog: BenchMeasure = {
   name: "backlog",
   about: "jobs a second, drained over few and over very many waiting jobs",
-  async run({ ground, rounds, quick, say }: BenchContext): Promise<Measure[]> {
+  async run(context: BenchContext): Promise<Measure[]> {
+    const { ground, quick } = context;
     const sql = openPool({ url: await brokerDatabase(ground), statementTimeoutMs: 600_000, lockTimeoutMs: 5_000 }, 1);
     const jobs = quick ? DONE.quick : DONE.whole;
     const cases = casesOf(jobs, quick ? MANY.quick : MANY.whole);
-    const results = cases.map(() => [] as number[]);
-    try {
-      for (let round = 1; round <= rounds; round++) {
-        for (const [at, [name, backlogs]] of cases.entries()) {
-          say(`backlog, round ${round} of ${rounds}: ${name}`);
-          await clear(sql);
-          for (const one of backlogs) await fill(sql, one);
-          results[at]?.push(await drainSome(ground, sql, jobs));
-        }
-      }
+    const over = async ([, backlogs]: (typeof cases)[0]) => {
       await clear(sql);
+      for (const one of backlogs) await fill(sql, one);
+      return await drainSome(ground, sql, jobs);
+    };
+    try {
+      const results = await inTurn(context, "backlog", cases, ([title]) => title, over);
+      await clear(sql);
+      const about = { measure: "backlog", system: "ai-job-broker", unit: "jobs/s" };
+      return cases.map(([setting], at) => measureOf({ ...about, setting }, results[at] ?? []));
     } finally {
       await sql.end();
     }
-    const about = { measure: "backlog", system: "ai-job-broker", unit: "jobs/s" };
-    return cases.map(([setting], at) => measureOf({ ...about, setting }, results[at] ?? []));
   },
 };
 

@@ -8,8 +8,9 @@ import type { Calls } from "../harness/calls.ts";
 import { startChild } from "../harness/child.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import type { Ground } from "../harness/ground.ts";
-import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
+import { cpuOf, cpuPerJob } from "../harness/usage.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
+import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 
 const JOBS = { quick: 2_000, whole: 6_000 };
@@ -24,8 +25,8 @@ interface Way {
 
 interface Round {
   perSecond: number;
-  serverUs: number;
-  postgresUs: number;
+  /** Of a job, in µs. */
+  cpu: Record<"server" | "Postgres", number>;
 }
 
 const PLAIN: Way = {
@@ -54,27 +55,24 @@ export const shim: BenchMeasure = {
 };
 
 async function measureWays(context: BenchContext, name: string, ways: Way[]): Promise<Measure[]> {
-  const { ground, rounds, quick, say } = context;
+  const { ground, quick } = context;
   const databaseUrl = await brokerDatabase(ground);
   const sql = openPool({ url: databaseUrl, statementTimeoutMs: 60_000, lockTimeoutMs: 5_000 }, 1);
-  const results = ways.map(() => [] as Round[]);
-  try {
-    for (let round = 1; round <= rounds; round++) {
-      for (const [at, way] of ways.entries()) {
-        say(`${name}, round ${round} of ${rounds}: ${way.setting}`);
-        results[at]?.push(await measure(ground, sql, databaseUrl, way, quick ? JOBS.quick : JOBS.whole));
-      }
-    }
-  } finally {
-    await sql.end();
-  }
+  const jobs = quick ? JOBS.quick : JOBS.whole;
+  const results = await inTurn(
+    context,
+    name,
+    ways,
+    ({ setting }) => setting,
+    (way) => measure(ground, sql, databaseUrl, way, jobs),
+  ).finally(() => sql.end());
   return ways.flatMap(({ system, setting }, at) => {
     const of = (measure: string, unit: string, figure: (round: Round) => number) =>
       measureOf({ measure, system, setting, unit }, (results[at] ?? []).map(figure));
     return [
       of(name, "jobs/s", ({ perSecond }) => perSecond),
-      of(`${name}: CPU per job, server`, "µs", ({ serverUs }) => serverUs),
-      of(`${name}: CPU per job, Postgres`, "µs", ({ postgresUs }) => postgresUs),
+      of(`${name}: CPU per job, server`, "µs", ({ cpu }) => cpu.server),
+      of(`${name}: CPU per job, Postgres`, "µs", ({ cpu }) => cpu.Postgres),
     ];
   });
 }
@@ -85,21 +83,13 @@ async function measure(ground: Ground, sql: Sql, databaseUrl: string, { by }: Wa
   const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
   const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
   try {
-    const cpu = () => ({
-      server: broker === undefined ? Number.NaN : usageOf(broker.pid).cpuSeconds,
-      postgres: treeCpuSeconds(ground.postgresPid),
-    });
-    const before = cpu();
+    const pids = { server: broker?.pid };
+    const before = cpuOf(pids, ground.postgresPid);
     const calls: Calls = { url: broker?.url ?? databaseUrl, by, inFlight: IN_FLIGHT };
     const { done, tookUs } = await child.ask<{ done: number; tookUs: number }>("run", calls);
-    const after = cpu();
+    const cpu = cpuPerJob(before, cpuOf(pids, ground.postgresPid), jobs);
     if (done !== jobs) throw new Error(`${done} jobs were done by ${by}, and ${jobs} were there`);
-    const aJob = (seconds: number) => (seconds * 1e6) / jobs;
-    return {
-      perSecond: jobs / (tookUs / 1e6),
-      serverUs: aJob(after.server - before.server),
-      postgresUs: aJob(after.postgres - before.postgres),
-    };
+    return { perSecond: jobs / (tookUs / 1e6), cpu };
   } finally {
     await child.stop();
     await broker?.end("SIGTERM");

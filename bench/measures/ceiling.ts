@@ -7,8 +7,9 @@ import { clear, fill } from "../backlog.ts";
 import { JOB_TYPE } from "../clients/client.ts";
 import { nowUs } from "../harness/clock.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
-import { treeCpuSeconds } from "../harness/usage.ts";
+import { cpuOf, cpuPerJob } from "../harness/usage.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
+import { inTurn } from "./in-turn.ts";
 import type { BenchContext } from "./measure.ts";
 
 const JOBS = { quick: 10_000, whole: 100_000 };
@@ -58,18 +59,18 @@ BEGIN
 END $$`;
 
 /** Recorded under drain, as system `ceiling`. */
-export async function measureCeiling({ ground, rounds, quick, say }: BenchContext): Promise<Measure[]> {
+export async function measureCeiling(context: BenchContext): Promise<Measure[]> {
+  const { ground, quick } = context;
   const url = await brokerDatabase(ground);
   const sql = openPool({ url, statementTimeoutMs: 600_000, lockTimeoutMs: 5_000 }, 1, HOT);
-  const results: { perSecond: number; postgresUs: number }[] = [];
-  try {
-    for (let round = 1; round <= rounds; round++) {
-      say(`drain, round ${round} of ${rounds}: the ceiling, raw SQL`);
-      results.push(await drainRaw(sql, ground.postgresPid, quick ? JOBS.quick : JOBS.whole));
-    }
-  } finally {
-    await sql.end();
-  }
+  const jobs = quick ? JOBS.quick : JOBS.whole;
+  const [results = []] = await inTurn(
+    context,
+    "drain",
+    ["the ceiling, raw SQL"],
+    (title) => title,
+    () => drainRaw(sql, ground.postgresPid, jobs),
+  ).finally(() => sql.end());
   const about = { system: "ceiling", setting: `raw SQL on the same tables, ${BATCH} at a time` };
   return [
     measureOf(
@@ -86,11 +87,11 @@ export async function measureCeiling({ ground, rounds, quick, say }: BenchContex
 async function drainRaw(sql: Sql, postgresPid: number, jobs: number) {
   await clear(sql);
   await fill(sql, { rows: jobs, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
-  const cpu = treeCpuSeconds(postgresPid);
+  const before = cpuOf({}, postgresPid);
   const beganUs = nowUs();
   await sql.unsafe(DRAIN);
   const tookUs = nowUs() - beganUs;
-  const postgresUs = ((treeCpuSeconds(postgresPid) - cpu) * 1e6) / jobs;
+  const { Postgres: postgresUs } = cpuPerJob(before, cpuOf({}, postgresPid), jobs);
   const [row] = await sql<{ done: number }[]>`SELECT count(*)::int AS done FROM ai_result`;
   if (row?.done !== jobs) throw new Error(`${row?.done} of ${jobs} jobs were done by raw SQL`);
   return { perSecond: jobs / (tookUs / 1e6), postgresUs };

@@ -5,15 +5,17 @@ import { startChild } from "../harness/child.ts";
 import { type Measure, measureOf, percentile } from "../harness/figures.ts";
 import type { Ground } from "../harness/ground.ts";
 import { opened, startLoad } from "../harness/load.ts";
-import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
+import { cpuOf, cpuPerJob } from "../harness/usage.ts";
 import { latencySystems } from "../systems/latency-systems.ts";
-import type { System } from "../systems/system.ts";
+import { type System, titleOf } from "../systems/system.ts";
+import { inTurn } from "./in-turn.ts";
 import type { BenchMeasure } from "./measure.ts";
 
 /** Jobs that the one worker takes at a time. */
 const CONCURRENCY = 10;
 const MOST_WARM_UP_S = 5;
 const SHARES = [0.5, 0.95, 0.99];
+const WHO = ["producer", "server", "worker", "Postgres"] as const;
 
 export const latency: BenchMeasure = {
   name: "latency",
@@ -43,14 +45,9 @@ export async function measureLatency(
   systems: readonly System[],
   { rate, seconds, rounds, say }: LatencyOptions,
 ): Promise<Measure[]> {
-  const results = systems.map(() => [] as Round[]);
-  for (let round = 1; round <= rounds; round++) {
-    for (const [at, system] of systems.entries()) {
-      if (system.missing !== undefined) continue;
-      say(`latency at ${rate}/s, round ${round} of ${rounds}: ${system.name}, ${system.setting}`);
-      results[at]?.push(await measureRound(ground, system, rate, seconds));
-    }
-  }
+  const results = await inTurn({ rounds, say }, `latency at ${rate}/s`, systems, titleOf, (system) =>
+    measureRound(ground, system, rate, seconds),
+  );
   return systems.flatMap((system, at) => measuresOf(system, rate, results[at] ?? []));
 }
 
@@ -58,10 +55,7 @@ interface Round {
   latenciesUs: number[];
   answeredUs: number[];
   /** CPU that a job takes, in µs. */
-  producerUs: number;
-  serverUs: number;
-  workerUs: number;
-  postgresUs: number;
+  cpu: Record<(typeof WHO)[number], number>;
 }
 
 async function measureRound(on: Ground, system: System, perSecond: number, seconds: number): Promise<Round> {
@@ -77,18 +71,10 @@ async function measureRound(on: Ground, system: System, perSecond: number, secon
       await worker.ask("take");
       await sleep(500);
       const pids = { producer: load.pid, server: running.serverPid, worker: worker.pid };
-      const before = cpuOf(on, pids);
+      const before = cpuOf(pids, on.postgresPid);
       const { answeredUs, sent } = await load.run({ perSecond, seconds }, arrived);
-      const after = cpuOf(on, pids);
-      const aJob = (who: keyof typeof after) => ((after[who] - before[who]) * 1e6) / sent;
-      return {
-        latenciesUs: await worker.ask<number[]>("take"),
-        answeredUs,
-        producerUs: aJob("producer"),
-        serverUs: aJob("server"),
-        workerUs: aJob("worker"),
-        postgresUs: aJob("postgres"),
-      };
+      const cpu = cpuPerJob(before, cpuOf(pids, on.postgresPid), sent);
+      return { latenciesUs: await worker.ask<number[]>("take"), answeredUs, cpu };
     } finally {
       await load.stop();
     }
@@ -96,16 +82,6 @@ async function measureRound(on: Ground, system: System, perSecond: number, secon
     await worker.stop();
     await running.stop();
   }
-}
-
-/** CPU seconds so far; NaN where there is no such process. */
-function cpuOf(
-  on: Ground,
-  { producer, server, worker }: { producer: number; server: number | undefined; worker: number },
-) {
-  const of = (pid: number | undefined) => (pid === undefined ? Number.NaN : usageOf(pid).cpuSeconds);
-  const postgres = treeCpuSeconds(on.postgresPid);
-  return { producer: of(producer), server: of(server), worker: of(worker), postgres };
 }
 
 function measuresOf({ name: system, setting }: System, rate: number, results: Round[]): Measure[] {
@@ -117,9 +93,6 @@ function measuresOf({ name: system, setting }: System, rate: number, results: Ro
       of(`latency p${share * 100} ${at}`, "ms", (round) => percentile(round.latenciesUs, share) / 1e3),
     ),
     of(`latency ${at}: dispatch call p50`, "ms", (round) => percentile(round.answeredUs, 0.5) / 1e3),
-    of(`latency ${at}: CPU per job, producer`, "µs", (round) => round.producerUs),
-    of(`latency ${at}: CPU per job, server`, "µs", (round) => round.serverUs),
-    of(`latency ${at}: CPU per job, worker`, "µs", (round) => round.workerUs),
-    of(`latency ${at}: CPU per job, Postgres`, "µs", (round) => round.postgresUs),
+    ...WHO.map((who) => of(`latency ${at}: CPU per job, ${who}`, "µs", (round) => round.cpu[who])),
   ];
 }

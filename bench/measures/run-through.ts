@@ -6,7 +6,7 @@ import type { Ground } from "../harness/ground.ts";
 import { opened } from "../harness/load.ts";
 import type { Bulk } from "../harness/produce.ts";
 import { until } from "../harness/until.ts";
-import { treeCpuSeconds, usageOf } from "../harness/usage.ts";
+import { cpuOf, cpuPerJob, usageOf } from "../harness/usage.ts";
 import type { RunningSystem, System } from "../systems/system.ts";
 
 /** How the jobs come: all of them before the worker does, or while it works. */
@@ -18,12 +18,10 @@ export interface Through {
   /** Jobs a second from the first handler (preloaded) or the first dispatch (beside) to the last durable end. */
   done: number;
   /** CPU that a job took while it was worked on, in µs. */
-  cpu: Record<Who, number>;
+  cpu: Record<"server" | "worker" | "Postgres", number>;
   /** At the end, in MiB. */
   rss: Record<"server" | "worker", number>;
 }
-
-export type Who = "server" | "worker" | "Postgres";
 
 export interface RunOptions {
   jobs: number;
@@ -69,7 +67,7 @@ async function measure(
   const pids = { server: running.serverPid, worker: worker.pid };
   const produced = order === "preloaded" ? await produce() : undefined;
   if (order === "beside") await open();
-  const before = cpuOf(ground, pids);
+  const before = cpuOf(pids, ground.postgresPid);
   const beganUs = nowUs();
   const under = order === "beside" ? produce() : open();
   await until(
@@ -80,22 +78,12 @@ async function measure(
   const endedUs = nowUs();
   const { tookUs } = produced ?? ((await under) as { tookUs: number });
   const firstUs = order === "preloaded" ? await worker.ask<number>("firstUs") : beganUs;
-  const after = cpuOf(ground, pids);
-  const aJob = (who: Who) => ((after[who] - before[who]) * 1e6) / jobs;
+  const cpu = cpuPerJob(before, cpuOf(pids, ground.postgresPid), jobs);
   const mib = (pid: number | undefined) => (pid === undefined ? Number.NaN : usageOf(pid).rssMib);
   return {
     enqueued: jobs / (tookUs / 1e6),
     done: jobs / ((endedUs - firstUs) / 1e6),
-    cpu: { server: aJob("server"), worker: aJob("worker"), Postgres: aJob("Postgres") },
+    cpu,
     rss: { server: mib(running.serverPid), worker: mib(worker.pid) },
   };
-}
-
-/** CPU seconds so far; NaN where there is no such process. */
-function cpuOf(
-  ground: Ground,
-  { server, worker }: { server: number | undefined; worker: number },
-): Record<Who, number> {
-  const of = (pid: number | undefined) => (pid === undefined ? Number.NaN : usageOf(pid).cpuSeconds);
-  return { server: of(server), worker: of(worker), Postgres: treeCpuSeconds(ground.postgresPid) };
 }

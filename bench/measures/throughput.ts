@@ -1,7 +1,9 @@
 /** drain, enqueue and flow: how many jobs a second go through. */
 import { type Measure, measureOf } from "../harness/figures.ts";
+import { titleOf } from "../systems/system.ts";
 import { CONTENDERS } from "../systems/throughput-systems.ts";
 import { measureCeiling } from "./ceiling.ts";
+import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 import { type Order, runThrough, type Through } from "./run-through.ts";
 
@@ -20,17 +22,15 @@ export const flow: BenchMeasure = {
 };
 
 async function measureAll(context: BenchContext, order: Order): Promise<Measure[]> {
-  const { ground, rounds, quick, say } = context;
   const name = order === "preloaded" ? "drain" : "flow";
-  const results = CONTENDERS.map(() => [] as Through[]);
-  for (let round = 1; round <= rounds; round++) {
-    for (const [at, { system, concurrency }] of CONTENDERS.entries()) {
-      if (system.missing !== undefined) continue;
-      say(`${name}, round ${round} of ${rounds}: ${system.name}, ${system.setting}`);
-      const jobs = quick ? JOBS.quick : JOBS.whole;
-      results[at]?.push(await runThrough(ground, system, { jobs, order, concurrency }));
-    }
-  }
+  const jobs = context.quick ? JOBS.quick : JOBS.whole;
+  const results = await inTurn(
+    context,
+    name,
+    CONTENDERS,
+    ({ system }) => titleOf(system),
+    ({ system, concurrency }) => runThrough(context.ground, system, { jobs, order, concurrency }),
+  );
   const ceiling = order === "preloaded" ? await measureCeiling(context) : [];
   return [...CONTENDERS.flatMap(({ system }, at) => measuresOf(name, system, results[at] ?? [])), ...ceiling];
 }

@@ -22,3 +22,8 @@ export interface RunningSystem {
   isEmpty(): Promise<boolean>;
   stop(): Promise<void>;
 }
+
+/** Undefined: it cannot be measured here. */
+export function titleOf({ name, setting, missing }: System): string | undefined {
+  return missing === undefined ? `${name}, ${setting}` : undefined;
+}

@@ -1,10 +1,10 @@
 /** Claims with everything around the statement: replay, the wait for a first job, the caller who leaves. */
-import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, replayClaim } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
+import { newLeaseToken } from "./lease-token.ts";
 import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
@@ -40,7 +40,7 @@ export function createClaims(options: ClaimsOptions): Claims {
   const keptKinds = options.keptKinds ?? ALL_KINDS;
 
   async function now(call: Omit<ClaimCall, "waitMs">, leaseMs: number): Promise<Lease[]> {
-    const token = randomBytes(16).toString("base64url");
+    const token = newLeaseToken();
     const { workerId, types, maxJobs: limit, requestId } = call;
     const since = performance.now();
     const { leases, ended } = await run("claim", () =>

@@ -4,7 +4,7 @@
  * anyone. What wakes it is told by Waiters, as for long polls; the look at the queue there is the truth.
  */
 
-import type { LeaseRef, Seat, SeatLease } from "../store/rows.ts";
+import type { Seat, SeatLease, WorkersLease } from "../store/rows.ts";
 import { DueTypes } from "./due-types.ts";
 import { type Group, match } from "./match.ts";
 import type { Sessions } from "./sessions.ts";
@@ -24,7 +24,7 @@ export interface DispatcherOptions {
   /** One claim: of these types (empty: any), the nth job for the nth seat. */
   claim: (types: string[], seats: Seat[]) => Promise<SeatClaim>;
   /** Gives leases back unburnt whose stream has ended meanwhile; never rejects. */
-  giveBack: (leases: (LeaseRef & { workerId: string })[]) => Promise<unknown>;
+  giveBack: (leases: WorkersLease[]) => Promise<unknown>;
   /** A session of these seats is no longer current; resolves when it is ended. */
   onDeadSeats: (seats: Seat[]) => Promise<void>;
   /** Asks for a look at the queue. */
@@ -90,11 +90,11 @@ export class Dispatcher implements Taker {
     const [group] = match(sessions, { expected: (of) => (of === type ? count : 0), list: () => [type] }, count).groups;
     if (group === undefined || !this.#isEmpty(group.types)) return undefined;
     const chosen = group.seats.map((at) => sessions[at] as WorkSession);
-    for (const [nth, session] of chosen.entries()) session.reserve(type, sizes[nth] as number);
+    const unreserve = chosen.map((session, nth) => session.reserve(type, sizes[nth] as number));
     const seats = chosen.map(({ facts }) => facts);
     const served = this.#serve(seats);
     const end = (settle: () => Promise<unknown>) => {
-      for (const [nth, session] of chosen.entries()) session.unreserve(type, sizes[nth] as number);
+      for (const undo of unreserve) undo();
       settle().catch(this.#options.onError).finally(served);
       this.#kick();
     };

@@ -1,10 +1,10 @@
 /** How a dispatch is stored: jobs that free seats of this broker's streams wait for go to them in the same statement. */
-import { randomBytes } from "node:crypto";
 import type { KeptKinds } from "../job/events.ts";
 import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Sql } from "../store/db.ts";
 import { dispatch, tokenOf } from "../store/dispatch.ts";
 import type { Dispatched, HandOff, NewJob, SeatLease } from "../store/rows.ts";
+import { newLeaseToken } from "./lease-token.ts";
 import type { RunMove } from "./statement.ts";
 import type { Offer, Waiters } from "./waiters.ts";
 
@@ -53,7 +53,7 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
     const offer = offerFor(jobs);
     if (offer === undefined) return await run("dispatch", () => dispatch(sql, jobs, keptKinds));
     const { types, seats } = offer;
-    const token = randomBytes(16).toString("base64url");
+    const token = newLeaseToken();
     const stored = await store(jobs, offer, { types, seats, leaseMs, maxBytes, token });
     const leases = leasesOf(stored);
     offer.close(leases);

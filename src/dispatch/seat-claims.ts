@@ -1,11 +1,11 @@
 /** Claims for many workers at once, as the dispatcher asks for them. */
-import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claimForSeats } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
 import type { Seat } from "../store/rows.ts";
 import type { SeatClaim } from "./dispatcher.ts";
+import { newLeaseToken } from "./lease-token.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy } from "./statement.ts";
 import { traceAll, traceClaimed } from "./trace.ts";
@@ -26,7 +26,7 @@ export function createSeatClaims(options: SeatClaimsOptions): (types: string[], 
   const { record = NO_RECORDER } = options;
   const run = recordedBy(record);
   return async (types, seats) => {
-    const token = randomBytes(16).toString("base64url");
+    const token = newLeaseToken();
     const since = performance.now();
     const { leases, ended, deadSeats, isShort } = await run("claim", () =>
       claimForSeats(sql, { types, seats, leaseMs, maxBytes, token, kept }),

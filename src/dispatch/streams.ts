@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
-import type { LeaseRef } from "../store/rows.ts";
+import type { WorkersLease } from "../store/rows.ts";
 import { type Courier, createCourier } from "./courier.ts";
 import type { BrokerMoves } from "./create-moves.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -129,7 +129,7 @@ function hearOthers(options: StreamsOptions, sessions: Sessions, checks: StreamC
   return courier;
 }
 
-async function giveBack(sessions: Sessions, leases: (LeaseRef & { workerId: string })[]): Promise<void> {
+async function giveBack(sessions: Sessions, leases: WorkersLease[]): Promise<void> {
   const byWorker = Map.groupBy(leases, ({ workerId }) => workerId);
   await Promise.all([...byWorker].map(([workerId, held]) => sessions.giveBack(workerId, held)));
 }

@@ -35,26 +35,34 @@ export function traceAll<C extends Change>(
   for (const [to, moved] of Map.groupBy(changes, (change) => change.to)) {
     if (to === null) continue;
     for (let from = 0; from < moved.length; from += A_LINE) {
-      const [first, ...rest] = moved.slice(from, from + A_LINE) as [C, ...C[]];
-      if (rest.length === 0) {
-        trace(log, move, first, moreOf(first));
-        continue;
-      }
-      const jobs = [first, ...rest].map((change) => {
-        return { job_id: change.jobId, type: change.type, ...factsOf(change, moreOf(change)) };
-      });
-      log.info({ move, to, count: jobs.length, jobs }, `${move} of ${jobs.length} jobs → ${to}`);
+      traceTogether(log, move, to, moved.slice(from, from + A_LINE), moreOf);
     }
   }
 }
 
+function traceTogether<C extends Change>(
+  log: Logger,
+  move: string,
+  to: Change["to"],
+  changes: readonly C[],
+  moreOf: (change: C) => More,
+): void {
+  const [first] = changes;
+  if (first !== undefined && changes.length === 1) {
+    trace(log, move, first, moreOf(first));
+    return;
+  }
+  const jobs = changes.map((change) => {
+    return { job_id: change.jobId, type: change.type, ...factsOf(change, moreOf(change)) };
+  });
+  log.info({ move, to, count: jobs.length, jobs }, `${move} of ${jobs.length} jobs → ${to}`);
+}
+
 /** For each lease that has begun. */
 export function traceClaimed(log: Logger, leases: readonly Lease[]): void {
-  const claimed = leases.map(({ jobId, type, attempt, workerId }) => ({
-    ...{ jobId, type, attempt, workerId },
-    to: "RUNNING" as const,
-    durationMs: null,
-  }));
+  const claimed = leases.map(({ jobId, type, attempt, workerId }) => {
+    return { jobId, type, attempt, workerId, to: "RUNNING" as const, durationMs: null };
+  });
   traceAll(log, "claim", claimed, ({ workerId }) => ({ worker: workerId }));
 }
 

@@ -1,8 +1,9 @@
 /**
  * Who waits for jobs on this broker. A waiting claim holds a ticket; a ticket is woken when a job that it could take may
- * be there. The streams' dispatcher is told of what the tickets leave. Three things wake: a move on this broker (at once), another broker's bell, and a look at the queue at least
- * every pollMs while anyone waits, which is the truth: it finds what plain SQL wrote, and jobs whose run_at has come.
- * One look serves all tickets, so a thousand idle waiters cost one small query a second.
+ * be there. The streams' dispatcher is told of what the tickets leave. Three things wake: a move on this broker (at once),
+ * another broker's bell, and a look at the queue at least every pollMs while anyone waits, which is the truth: it finds
+ * what plain SQL wrote, and jobs whose run_at has come. One look serves all tickets, so a thousand idle waiters cost one
+ * small query a second.
  */
 import type { Due } from "../store/due.ts";
 import type { LeaseRef, Seat, SeatLease } from "../store/rows.ts";

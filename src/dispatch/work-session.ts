@@ -121,12 +121,9 @@ export class WorkSession implements Seated {
 
   /** Jobs that it may be given now. */
   get free(): number {
-    if (!this.#takesJobs || this.ended !== undefined || this.#bytesUnderWay >= this.#windowBytes) return 0;
+    if (!this.#takesJobs || this.ended !== undefined || this.#unackedBytes + this.#reservedBytes >= this.#windowBytes)
+      return 0;
     return Math.max(0, this.#capacity.maxInFlight - this.load);
-  }
-
-  get #bytesUnderWay(): number {
-    return this.#unackedBytes + this.#reservedBytes;
   }
 
   /** Kept until it changes: with thousands of streams, each round reads it of all of them. */
@@ -165,19 +162,16 @@ export class WorkSession implements Seated {
     this.#add({ ...lease, type, bytes: 0, seq: 0, cancelTold: false });
   }
 
-  /** Keeps a seat free for a job of this type that is being dispatched, until unreserve. */
-  reserve(type: string, payloadLength: number): void {
-    this.#reserved += 1;
-    this.#reservedBytes += payloadLength + FACTS_BYTES;
-    this.#count(type, 1);
-    this.#onRoom(this);
-  }
-
-  unreserve(type: string, payloadLength: number): void {
-    this.#reserved -= 1;
-    this.#reservedBytes -= payloadLength + FACTS_BYTES;
-    this.#count(type, -1);
-    this.#onRoom(this);
+  /** Keeps a seat free for a job of this type that is being dispatched, until the answer is called, once. */
+  reserve(type: string, payloadLength: number): () => void {
+    const change = (count: 1 | -1) => {
+      this.#reserved += count;
+      this.#reservedBytes += count * (payloadLength + FACTS_BYTES);
+      this.#count(type, count);
+      this.#onRoom(this);
+    };
+    change(1);
+    return () => change(-1);
   }
 
   /** Sends jobs as one frame. */

@@ -140,7 +140,8 @@ export const FACTS_BYTES = 2_048;
 
 function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
   return sql<ClaimRow<L>[]>`
-    WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types)}, ${picked(sql, round, takers)}, ${takers.after} ${moved(sql, round, takers)}
+    WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types)}, ${picked(sql, round, takers)}, ${takers.after}
+    ${moved(sql, round, takers)}
     SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
       next_run_at, idempotency_key, traceparent, created_at, status, lease_token, attempt_count, lease_expires_at,
       locked_by, instance_id, session_id, coalesce((SELECT sum(seen) FROM head), 0)::int AS due,

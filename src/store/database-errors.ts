@@ -4,22 +4,22 @@ import { BrokerError } from "../errors.ts";
 /** When the caller may try again after the database was away or busy. */
 const RETRY_AFTER_MS = 1_000;
 
-/** postgres.js: the connection was lost, never made, or has been ended. */
-const CONNECTION_CODES = new Set([
+/** postgres.js and the socket: a connection was lost, maybe with a statement on it. */
+const CUT_CODES = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_DESTROYED",
-  "CONNECTION_ENDED",
-  "CONNECT_TIMEOUT",
-  "CONNECTION_CONNECT_TIMEOUT",
-]);
-
-/** The socket or the name service. */
-const SOCKET_CODES = new Set([
-  "ECONNREFUSED",
   "ECONNRESET",
   "ECONNABORTED",
   "EPIPE",
   "ETIMEDOUT",
+]);
+
+/** The same and the name service: none was made, or it had been ended before, so nothing was sent. */
+const UNMADE_CODES = new Set([
+  "CONNECT_TIMEOUT",
+  "CONNECTION_CONNECT_TIMEOUT",
+  "CONNECTION_ENDED",
+  "ECONNREFUSED",
   "EHOSTUNREACH",
   "ENETUNREACH",
   "EHOSTDOWN",
@@ -65,36 +65,24 @@ export function asBrokerError(err: unknown): unknown {
   return err;
 }
 
-/** No connection was there to send it by. */
-const UNSENT_CODES = new Set([
-  "CONNECT_TIMEOUT",
-  "CONNECTION_CONNECT_TIMEOUT",
-  "CONNECTION_ENDED",
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EHOSTDOWN",
-  "ENETDOWN",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ENOENT",
-  "EACCES",
-]);
-
 /** Whether a statement that failed so may have been committed all the same: it was sent, and its answer never came. */
 export function mayHaveHappened(err: unknown): boolean {
   const chain = causes(err);
   const last = chain.at(-1);
   if (last instanceof BrokerError || last?.name === "PostgresError") return false;
-  return !chain.some((link) => UNSENT_CODES.has(String((link as { code?: unknown }).code)));
+  return !chain.some(isUnmade);
+}
+
+function isUnmade(err: Error): boolean {
+  const { code, syscall } = err as Error & { code?: unknown; syscall?: unknown };
+  // A Unix socket whose server is gone, or which may not be opened; only a connect makes these two ours.
+  return UNMADE_CODES.has(code as string) || ((code === "ENOENT" || code === "EACCES") && syscall === "connect");
 }
 
 function meaning(err: Error): BrokerError | undefined {
-  const { code, syscall } = err as Error & { code?: unknown; syscall?: unknown };
+  const { code } = err as Error & { code?: unknown };
   if (typeof code !== "string") return undefined;
-  if (CONNECTION_CODES.has(code) || SOCKET_CODES.has(code)) return away(code, err);
-  // A Unix socket whose server is gone, or which may not be opened; only a connect makes these two ours.
-  if ((code === "ENOENT" || code === "EACCES") && syscall === "connect") return away(code, err);
+  if (CUT_CODES.has(code) || isUnmade(err)) return away(code, err);
   if (!/^[0-9A-Z]{5}$/.test(code) || err.name !== "PostgresError") return undefined;
   if (AWAY_STATES.has(code) || AWAY_CLASSES.has(code.slice(0, 2))) return away(code, err);
   if (BUSY_STATES.has(code)) return busy(code, err);

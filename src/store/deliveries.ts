@@ -1,8 +1,8 @@
 /**
- * Moves of a delivery: claimed, delivered, failed, given back, forgotten. A claim is a lease in the row, by database time:
- * the deliveries of a broker that died are sent again by another when it runs out, or when the broker is missed and its try
- * must be over (brokers that were cut off from the database seem dead to each other for some seconds). A job's next event is not handed out
- * before the one before it is delivered or dead.
+ * Moves of a delivery: claimed, delivered, failed, given back, forgotten. A claim is a lease in the row, by database
+ * time: the deliveries of a broker that died are sent again by another when it runs out, or when the broker is missed and
+ * its try must be over (brokers that were cut off from the database seem dead to each other for some seconds). A job's
+ * next event is not handed out before the one before it is delivered or dead.
  */
 import { MAX_HOURS, MAX_TRIES } from "../job/delivery.ts";
 import type { Sql } from "./db.ts";
@@ -58,7 +58,8 @@ export async function claimDeliveries(sql: Sql, options: ClaimDeliveriesOptions)
         SELECT d.webhook_id, d.job_id, d.event_id FROM ai_delivery d
         WHERE d.webhook_id = h.id AND d.dead_at IS NULL AND d.next_at <= now()
           AND (d.claimed_until IS NULL OR d.claimed_until < now()
-            OR (d.claimed_until < now() + ${slackMs}::float8 * interval '1 millisecond' AND d.claimed_by <> ${brokerId} AND NOT ${sql.unsafe(isLiveBroker("d.claimed_by"))}))
+            OR (d.claimed_until < now() + ${slackMs}::float8 * interval '1 millisecond'
+              AND d.claimed_by <> ${brokerId} AND NOT ${sql.unsafe(isLiveBroker("d.claimed_by"))}))
           AND NOT EXISTS (SELECT FROM ai_delivery p WHERE p.webhook_id = d.webhook_id AND p.job_id = d.job_id
             AND p.event_id < d.event_id AND p.dead_at IS NULL)
           -- One that commits late has an earlier id and stands behind the webhook's place. By the job's own events: from

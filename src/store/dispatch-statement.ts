@@ -49,8 +49,8 @@ export function dispatchStatement(sql: Sql, jobs: NewJob[], kept: KeptKinds) {
       INSERT INTO ai_job (${sql.unsafe(COLUMNS)})
       SELECT ${sql.unsafe(VALUES)}, 'PENDING', 0, 1
       FROM fresh f ORDER BY ord
-      RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes, job_id, tenant_id, source_domain,
-        source_id
+      RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes, job_id, tenant_id,
+        source_domain, source_id
     ), ${readied(sql, sql`stored`)}
     ${eventsOf(sql, "event", sql`stored`, DISPATCHED, kept)}
     SELECT "by", ord, job_id AS known_id, same FROM known ORDER BY ord, "by"`;
@@ -65,8 +65,7 @@ export function handOffStatement(sql: Sql, jobs: NewJob[], kept: KeptKinds, to: 
         lease_token, instance_id)
       SELECT ${sql.unsafe(VALUES)}, ${sql.unsafe(IF_HANDED)}
         h.worker_id, h.at, h.at, h.at + ${to.leaseMs}::float8 * interval '1 millisecond',
-        CASE WHEN h.ord IS NOT NULL THEN ${to.token}::text || '.' || f.job_id END,
-        h.instance_id
+        ${to.token}::text || '.' || h.job_id, h.instance_id
       FROM fresh f LEFT JOIN handed h ON h.ord = f.ord ORDER BY f.ord
       RETURNING *, octet_length(payload::text) AS bytes
     ), waits AS (SELECT * FROM stored WHERE status = 'PENDING'), run AS (SELECT * FROM stored WHERE status = 'RUNNING'),
@@ -86,8 +85,8 @@ const COLUMNS = `job_id, job_type, payload, tenant_id, source_domain, source_id,
 const VALUES = `f.job_id, f.job_type, f.payload, f.tenant_id, f.source_domain, f.source_id, f.priority, f.due_at,
   f.idempotency_key, f.traceparent, now(), now(), '', '', 1, f.max_attempts`;
 /** The last three, and the deliveries, of a job that may have a seat. */
-const IF_HANDED = `CASE WHEN h.ord IS NULL THEN 'PENDING' ELSE 'RUNNING' END, CASE WHEN h.ord IS NULL THEN 0 ELSE 1 END,
-  CASE WHEN h.ord IS NULL THEN 1 ELSE 2 END, CASE WHEN h.ord IS NULL THEN 0 ELSE 1 END,`;
+const IF_HANDED = `CASE WHEN h.ord IS NULL THEN 'PENDING' ELSE 'RUNNING' END, (h.ord IS NOT NULL)::int,
+  1 + (h.ord IS NOT NULL)::int, (h.ord IS NOT NULL)::int,`;
 
 /** `input`, what of it is `known`, and what is `fresh`: nothing, if something known has another body. */
 function inputOf(sql: Sql, jobs: NewJob[]) {
@@ -146,8 +145,8 @@ function handed(sql: Sql, { maxBytes }: HandOff) {
         SELECT FROM ai_ready r WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now()
         ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT 1) due
     ), handed AS MATERIALIZED (
-      SELECT f.ord, s.worker_id, s.instance_id, now() AS at FROM (
-        SELECT ord, priority, row_number() OVER sorted AS nth,
+      SELECT f.ord, f.job_id, s.worker_id, s.instance_id, now() AS at FROM (
+        SELECT ord, job_id, priority, row_number() OVER sorted AS nth,
           sum(octet_length(payload::text) + ${FACTS_BYTES}) OVER sorted AS total
         FROM fresh
         WHERE due_at <= now() AND NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = fresh.job_type)

@@ -25,10 +25,10 @@ export async function dispatch(
 ): Promise<Dispatched[]> {
   const { fresh, repeatOf } = await foldRepeats(sql, jobs);
   const stored = await store(
+    sql,
     fresh.map((i) => jobs[i] as NewJob),
     fresh,
-    (unknown) =>
-      handOff === undefined ? dispatchStatement(sql, unknown, kept) : handOffStatement(sql, unknown, kept, handOff),
+    kept,
     handOff,
   );
   const byIndex = new Map(fresh.map((index, at) => [index, stored[at] as Dispatched]));
@@ -41,20 +41,19 @@ export async function dispatch(
 }
 
 async function store(
+  sql: Sql,
   jobs: NewJob[],
   indexes: number[],
-  insert: (jobs: NewJob[]) => Promise<(KnownRow | HandedRow)[]>,
+  kept: KeptKinds,
   handOff: HandOff | undefined,
 ): Promise<Dispatched[]> {
   for (let race = 1; ; race++) {
     try {
       const known = new Map<number, string>();
       const leases = new Map<string, SeatLease>();
-      for (const row of await insert(jobs)) {
-        if (row.by === null) {
-          leases.set(row.job_id, leaseOf(row, handOff as HandOff));
-          continue;
-        }
+      const [rows, handed] = await insertUnknown(sql, jobs, kept, handOff);
+      for (const lease of handed) leases.set(lease.jobId, lease);
+      for (const row of rows) {
         const at = Number(row.ord) - 1;
         const other = known.get(at);
         if (!row.same || (other !== undefined && other !== row.known_id)) throw reused(jobs[at], indexes[at], row.by);
@@ -73,6 +72,19 @@ async function store(
 /** Of the lease that a job gets which is handed off: known before the answer, for where it is lost. */
 export function tokenOf({ token }: HandOff, jobId: string): string {
   return `${token}.${jobId}`;
+}
+
+/** What was known before, and what went to seats. */
+async function insertUnknown(
+  sql: Sql,
+  jobs: NewJob[],
+  kept: KeptKinds,
+  handOff: HandOff | undefined,
+): Promise<[KnownRow[], SeatLease[]]> {
+  if (handOff === undefined) return [await dispatchStatement(sql, jobs, kept), []];
+  const rows = await handOffStatement(sql, jobs, kept, handOff);
+  const handed = rows.filter((row) => row.by === null).map((row) => leaseOf(row, handOff));
+  return [rows.filter((row) => row.by !== null), handed];
 }
 
 function leaseOf(row: HandedRow, { seats, leaseMs }: HandOff): SeatLease {

@@ -55,7 +55,8 @@ export async function fanOut(
         SELECT DISTINCT ON (webhook_id) webhook_id, xid, id FROM page ORDER BY webhook_id, xid DESC, id DESC) p
       WHERE w.id = p.webhook_id
     )
-    SELECT (SELECT count(*)::int FROM ai_webhook w WHERE ${isTold}) AS told, (SELECT count(*)::int FROM hook) AS hooks, (SELECT count(*)::int FROM made) AS made,
+    SELECT (SELECT count(*)::int FROM ai_webhook w WHERE ${isTold}) AS told,
+      (SELECT count(*)::int FROM hook) AS hooks, (SELECT count(*)::int FROM made) AS made,
       coalesce((SELECT max(n)::int FROM (SELECT count(*) AS n FROM page GROUP BY webhook_id) c), 0) AS longest`;
   if (row === undefined) return { told: 0, made: 0, more: false };
   return { told: row.told, made: row.made, more: row.hooks === HOOKS || row.longest === page };

@@ -50,7 +50,8 @@ const SETTLED: EventColumns = {
 function reportStatement(sql: Sql, report: LegacyReport, backoff: Backoff, kept: KeptKinds) {
   return sql<ReportRow[]>`
     WITH job AS MATERIALIZED (
-      SELECT *, ${movedSince(sql)} AS moved, ${sql.unsafe(AGE_MS)} AS age_ms, CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
+      SELECT *, ${movedSince(sql)} AS moved, ${sql.unsafe(AGE_MS)} AS age_ms,
+        CASE WHEN status NOT IN ('PENDING', 'RUNNING') THEN NULL
           WHEN ${report.status} = 'FAILED' AND (status <> 'RUNNING' OR locked_by IS DISTINCT FROM ${report.workerId})
             THEN NULL
           WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'

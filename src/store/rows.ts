@@ -38,7 +38,7 @@ export interface Dispatched {
   lease?: SeatLease;
 }
 
-/** Seats that wait while jobs are dispatched: a job that is due, and next in line there, goes to one in the same statement. */
+/** Seats that wait while jobs are dispatched: one that is due, and next in line there, goes to a seat at once. */
 export interface HandOff {
   /** What the seats take; empty: any type. */
   types: string[];
@@ -94,6 +94,11 @@ export interface SeatLease extends Lease {
 export interface LeaseRef {
   jobId: string;
   token: string;
+}
+
+/** A lease, and the worker that has it or was to get it. */
+export interface WorkersLease extends LeaseRef {
+  workerId: string;
 }
 
 export interface Progress {

@@ -52,7 +52,8 @@ const LEASE_SLACK_MS = 30_000;
 export function createDeliverer(options: DelivererOptions): Deliverer {
   const { sql, brokerId, handlers, log } = options;
   const byId = new Map(handlers.map((handler) => [handlerId(handler.name), handler]));
-  const fan = createFan(sql, [...byId.keys()]);
+  const handlerIds = [...byId.keys()];
+  const fan = createFan(sql, handlerIds);
   const leaseMs = Math.max(options.timeoutMs, ...handlers.map(({ timeoutMs }) => timeoutMs)) + LEASE_SLACK_MS;
   const busy = new Map<string, number>();
   const flights = new Set<Promise<void>>();
@@ -64,14 +65,7 @@ export function createDeliverer(options: DelivererOptions): Deliverer {
   async function take(): Promise<void> {
     if (isStopping) return;
     const claimed = await claimDeliveries(sql, {
-      ...{
-        brokerId,
-        leaseMs,
-        slackMs: LEASE_SLACK_MS,
-        busy,
-        circuitFailures: CIRCUIT_FAILURES,
-        handlers: [...byId.keys()],
-      },
+      ...{ brokerId, leaseMs, slackMs: LEASE_SLACK_MS, busy, circuitFailures: CIRCUIT_FAILURES, handlers: handlerIds },
       most: flights.size < MANY ? EACH : 1,
     });
     for (const delivery of claimed) start(delivery);
