@@ -15,6 +15,8 @@ export interface Backlog {
 
 const ROWS_PER_STATEMENT = 100_000;
 
+export const CLEAR = "TRUNCATE ai_result, ai_job, ai_ready, ai_lease";
+
 /** Adds the backlog to what is there. */
 export async function fill(sql: Sql, backlog: Backlog): Promise<void> {
   for (let from = 0; from < backlog.rows; from += ROWS_PER_STATEMENT) {
@@ -41,7 +43,7 @@ async function fillRange(sql: Sql, backlog: Backlog, from: number, to: number): 
 
 /** Takes everything out; statistics stay as they were, so the next backlog meets stale ones. */
 export async function clear(sql: Sql): Promise<void> {
-  await sql`TRUNCATE ai_result, ai_job, ai_ready, ai_lease`;
+  await sql.unsafe(CLEAR);
 }
 
 /** Puts what this worker holds back where it was, so that the next claim meets the same backlog. */

@@ -1,7 +1,8 @@
 /**
  * How fast is it, beside what else one could take? `npm run bench`
  *   -- --quick          small counts, one round, under 4 minutes: to try it out, and to see a large drop
- *   -- --only NAME      measures whose name has this in it, several by commas: drain, flow, latency, unary, shim, backlog
+ *   -- --only NAME      measures whose name has this in it, several by commas: drain (enqueue and ceiling with
+ *                    it), flow, latency, unary, shim, backlog, held snapshot, scale
  *   -- --rounds 3
  *   -- --json FILE      the figures for a machine
  *   -- --out FOLDER     bench.json, bench.md and bench.svg
@@ -9,7 +10,8 @@
  *
  * Sets everything up by itself: an embedded Postgres that commits to disk, the broker as a process of its own with its
  * default settings, worker and producer as two more. graphile-worker and pg-boss run in the worker's and the producer's
- * process, as they do for their users. All systems in turn, round after round.
+ * process, as they do for their users, each by the best of a few settings (measures/best-setting.ts). All systems in turn,
+ * round after round. CPU by process and memory at its end come with each measure.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -17,13 +19,16 @@ import { compareFigures, type Recorded } from "./harness/compare.ts";
 import { type Measure, markdown, writeMeasures } from "./harness/figures.ts";
 import { openGround } from "./harness/ground.ts";
 import { tablesOf, writeAll } from "./harness/page.ts";
+import { MEMORY } from "./harness/used.ts";
 import { backlog } from "./measures/backlog.ts";
 import { shim, unary } from "./measures/calls.ts";
+import { heldSnapshot } from "./measures/held-snapshot.ts";
 import { latency } from "./measures/latency.ts";
 import type { BenchContext, BenchMeasure } from "./measures/measure.ts";
+import { scale } from "./measures/scale.ts";
 import { drain, flow } from "./measures/throughput.ts";
 
-const MEASURES: BenchMeasure[] = [drain, flow, latency, unary, shim, backlog];
+const MEASURES: BenchMeasure[] = [drain, flow, latency, unary, shim, backlog, heldSnapshot, scale];
 
 const { values } = parseArgs({
   options: {
@@ -36,8 +41,13 @@ const { values } = parseArgs({
   },
 });
 const wanted = values.only?.split(",");
-const chosen = MEASURES.filter(({ name }) => wanted?.some((part) => name.includes(part)) ?? true);
-if (chosen.length === 0) throw new Error(`--only: one of ${MEASURES.map(({ name }) => name).join(", ")}`);
+/** Whoever asks for these gets all measures, since each has them. */
+const WITH_EACH = [MEMORY, "CPU per job"];
+const namesOf = ({ name, also = [] }: BenchMeasure) => [name, ...also, ...WITH_EACH];
+const chosen = MEASURES.filter(
+  (measure) => wanted?.some((part) => namesOf(measure).some((name) => name.includes(part))) ?? true,
+);
+if (chosen.length === 0) throw new Error(`--only: one of ${[...new Set(MEASURES.flatMap(namesOf))].join(", ")}`);
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a whole number from 1");
 // Read now: a file that is not there should not be found out after an hour.

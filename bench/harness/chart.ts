@@ -10,7 +10,10 @@ const GAP = 6;
 const GROUP = 40;
 const ROOM = 90;
 /** What people look for; the rest stands in the table. */
-const SHOWN = ["drain", "flow", "enqueue", "latency p50 at 100/s", "latency p99 at 100/s", "unary", "shim"];
+const SHOWN = [
+  ...["drain", "flow", "enqueue", "latency p50 at 100/s", "latency p99 at 100/s", "unary", "shim"],
+  ...["backlog", "held snapshot", "scale"],
+];
 
 export function chartOf(measures: readonly Measure[], machine: string): string {
   const parts: string[] = [];

@@ -1,5 +1,6 @@
 /** Today's figures beside recorded ones. Seconds differ from machine to machine: what is compared are ratios to peers. */
 import type { Measure } from "./figures.ts";
+import { MEMORY } from "./used.ts";
 
 /** What `--json` has written. */
 export interface Recorded {
@@ -58,7 +59,7 @@ function best(rows: readonly Measure[]): number | undefined {
 
 /** CPU and memory are for reading: they say where a drop comes from. */
 function isSpeed({ measure }: Measure): boolean {
-  return !measure.includes(":");
+  return !measure.includes(":") && measure !== MEMORY;
 }
 
 export function isLessBetter(measure: string): boolean {

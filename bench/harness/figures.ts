@@ -6,7 +6,7 @@ import { commitLine } from "./machine.ts";
 export interface Measure {
   /** For example "latency p50". */
   measure: string;
-  /** ai-job-broker, graphile-worker, bullmq, ceiling. */
+  /** ai-job-broker, graphile-worker, pg-boss, bullmq, ceiling. */
   system: string;
   /** How the system was set up, and under what load. */
   setting: string;

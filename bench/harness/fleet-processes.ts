@@ -6,6 +6,7 @@ import { opened } from "./load.ts";
 import { until } from "./until.ts";
 
 export interface FleetProcesses {
+  pids: number[];
   connections: number;
   state(): Promise<FleetState>;
   times(): Promise<FleetTimes>;
@@ -28,6 +29,7 @@ export async function startFleet(options: FleetOptions, processes: number): Prom
   const state = async () => added(await askAll<FleetState>("state"));
   await openAll(children, options, shares);
   return {
+    pids: children.map(({ pid }) => pid),
     connections: shares.reduce((sum, workers) => sum + Math.ceil(workers / options.perConnection), 0),
     state,
     async times() {

@@ -3,9 +3,20 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chartOf } from "./chart.ts";
 import { type Measure, markdown, shown, writeMeasures } from "./figures.ts";
+import { MEMORY } from "./used.ts";
 
-/** One table: a row for each system and setting, a column for each measure. */
+/** A table of the figures, and one of the memory, whose settings are its own. */
 export function tablesOf(measures: readonly Measure[]): string {
+  const isMemory = ({ measure }: Measure) => measure === MEMORY;
+  const parts = [measures.filter((one) => !isMemory(one)), measures.filter(isMemory)];
+  return parts
+    .filter(({ length }) => length > 0)
+    .map(tableOf)
+    .join("\n\n");
+}
+
+/** A row for each system and setting, a column for each measure. */
+function tableOf(measures: readonly Measure[]): string {
   const columns = [...new Set(measures.map(titleOf))];
   const rows = [...Map.groupBy(measures, ({ system, setting }) => `${system}: ${setting}`)].map(([name, own]) => [
     name,
@@ -29,7 +40,7 @@ export function writeAll(folder: string, machine: string, measures: readonly Mea
 
 /** "drain: CPU per job, server" belongs to drain, "latency p50 at 100/s" to latency. */
 function groupOf(measure: string): string {
-  return measure.split(/[: ]/)[0] ?? measure;
+  return /^latency|^[^:]+/.exec(measure)?.[0] ?? measure;
 }
 
 function titleOf({ measure, unit }: Measure): string {
@@ -37,5 +48,5 @@ function titleOf({ measure, unit }: Measure): string {
 }
 
 function digitsOf({ value, unit }: Measure): number {
-  return unit === "ms" && (value ?? 0) < 100 ? 2 : 0;
+  return unit === "ratio" || (unit === "ms" && (value ?? 0) < 100) ? 2 : 0;
 }

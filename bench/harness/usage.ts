@@ -25,26 +25,6 @@ export function treeCpuSeconds(pid: number): number {
   return (own + ended + children) / ticksPerSecond();
 }
 
-/** CPU seconds so far by whom; NaN where there is no such process. */
-export function cpuOf<W extends string>(
-  pids: Record<W, number | undefined>,
-  postgresPid: number,
-): Record<W | "Postgres", number> {
-  const of = (pid: unknown) => (pid === undefined ? Number.NaN : usageOf(pid as number).cpuSeconds);
-  const own = Object.fromEntries(Object.entries(pids).map(([who, pid]) => [who, of(pid)]));
-  return { ...own, Postgres: treeCpuSeconds(postgresPid) } as Record<W | "Postgres", number>;
-}
-
-/** Between two looks, in µs a job. */
-export function cpuPerJob<W extends string>(
-  before: Record<W, number>,
-  after: Record<W, number>,
-  jobs: number,
-): Record<W, number> {
-  const used = (who: W) => ((after[who] - before[who]) * 1e6) / jobs;
-  return Object.fromEntries((Object.keys(after) as W[]).map((who) => [who, used(who)])) as Record<W, number>;
-}
-
 let perSecond: number | undefined;
 
 function ticksPerSecond(): number {

@@ -8,6 +8,7 @@ import { nowUs } from "../harness/clock.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import { opened } from "../harness/load.ts";
 import { until } from "../harness/until.ts";
+import { type Used, usedMeasures, watchUse } from "../harness/used.ts";
 import { brokerDatabase, brokerSystem } from "../systems/ai-job-broker.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
@@ -19,7 +20,7 @@ const DAY_S = 86_400;
 
 export const backlog: BenchMeasure = {
   name: "backlog",
-  about: "jobs a second, drained over few and over very many waiting jobs",
+  about: "jobs a second, as many drained while few and while very many wait",
   async run(context: BenchContext): Promise<Measure[]> {
     const { ground, quick } = context;
     const sql = openPool({ url: await brokerDatabase(ground), statementTimeoutMs: 600_000, lockTimeoutMs: 5_000 }, 1);
@@ -33,8 +34,7 @@ export const backlog: BenchMeasure = {
     try {
       const results = await inTurn(context, "backlog", cases, ([title]) => title, over);
       await clear(sql);
-      const about = { measure: "backlog", system: "ai-job-broker", unit: "jobs/s" };
-      return cases.map(([setting], at) => measureOf({ ...about, setting }, results[at] ?? []));
+      return cases.flatMap(([setting], at) => measuresOf(setting, results[at] ?? [], results[0] ?? []));
     } finally {
       await sql.end();
     }
@@ -48,21 +48,48 @@ function casesOf(jobs: number, many: number): [string, Backlog[]][] {
     firstDueSeconds: -30 * DAY_S,
     stepSeconds: 0.001,
   });
-  const shown = many.toLocaleString("en-US");
+  const [few, shown] = [jobs, many].map((count) => count.toLocaleString("en-US"));
   return [
-    [`${jobs.toLocaleString("en-US")} waiting`, [due(jobs)]],
-    [`${shown} waiting`, [due(many)]],
-    [`${shown} of other types beside`, [due(jobs), { ...due(many), types: ["tag", "grade", "embed"] }]],
-    [`${shown} scheduled for later beside`, [due(jobs), { ...due(many), firstDueSeconds: 30 * DAY_S }]],
+    [`${few} waiting, all drained`, [due(jobs)]],
+    [`${shown} waiting, ${few} drained`, [due(many)]],
+    [`${few} waiting, ${shown} of other types beside`, [due(jobs), { ...due(many), types: ["tag", "grade", "embed"] }]],
+    [`${few} waiting, ${shown} scheduled for later beside`, [due(jobs), { ...due(many), firstDueSeconds: 30 * DAY_S }]],
+  ];
+}
+
+interface Drained {
+  perSecond: number;
+  used: Used<"server" | "worker">;
+}
+
+/**
+ * The ratio is to the first case, round by round. A thousand waiting jobs would be gone before the worker is warm: the
+ * few that it has are as many as are drained in every case.
+ */
+function measuresOf(setting: string, rounds: Drained[], few: Drained[]): Measure[] {
+  const about = { system: "ai-job-broker", setting };
+  const against = rounds.map(({ perSecond }, at) => perSecond / (few[at]?.perSecond ?? Number.NaN));
+  return [
+    measureOf(
+      { ...about, measure: "backlog", unit: "jobs/s" },
+      rounds.map(({ perSecond }) => perSecond),
+    ),
+    measureOf({ ...about, measure: "backlog: against few waiting", unit: "ratio" }, against),
+    ...usedMeasures(
+      "backlog",
+      about,
+      rounds.map(({ used }) => used),
+    ),
   ];
 }
 
 /** How fast so many jobs are done, by one SDK worker. */
-async function drainSome(ground: BenchContext["ground"], sql: Sql, jobs: number): Promise<number> {
+async function drainSome(ground: BenchContext["ground"], sql: Sql, jobs: number): Promise<Drained> {
   const system = brokerSystem({ via: "grpc-js" });
   const running = await system.start(ground);
   const worker = startChild(join(import.meta.dirname, "../harness/work.ts"));
   try {
+    const usedBy = watchUse({ server: running.serverPid, worker: worker.pid }, ground.postgresPid);
     await opened(worker, { client: system.name, target: running.target, concurrency: CONCURRENCY });
     let done = 0;
     const count = async () => {
@@ -71,7 +98,8 @@ async function drainSome(ground: BenchContext["ground"], sql: Sql, jobs: number)
       return done >= jobs;
     };
     await until(count, 300_000, () => `${done} of ${jobs} jobs were done`);
-    return done / ((nowUs() - (await worker.ask<number>("firstUs"))) / 1e6);
+    const tookUs = nowUs() - (await worker.ask<number>("firstUs"));
+    return { perSecond: done / (tookUs / 1e6), used: usedBy(done) };
   } finally {
     await worker.stop();
     await running.stop();

@@ -8,7 +8,7 @@ import type { Calls } from "../harness/calls.ts";
 import { startChild } from "../harness/child.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import type { Ground } from "../harness/ground.ts";
-import { cpuOf, cpuPerJob } from "../harness/usage.ts";
+import { type Used, usedMeasures, watchUse } from "../harness/used.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
@@ -25,8 +25,7 @@ interface Way {
 
 interface Round {
   perSecond: number;
-  /** Of a job, in µs. */
-  cpu: Record<"server" | "Postgres", number>;
+  used: Used<"server" | "worker">;
 }
 
 const PLAIN: Way = {
@@ -67,12 +66,18 @@ async function measureWays(context: BenchContext, name: string, ways: Way[]): Pr
     (way) => measure(ground, sql, databaseUrl, way, jobs),
   ).finally(() => sql.end());
   return ways.flatMap(({ system, setting }, at) => {
-    const of = (measure: string, unit: string, figure: (round: Round) => number) =>
-      measureOf({ measure, system, setting, unit }, (results[at] ?? []).map(figure));
+    const about = { system, setting };
+    const rounds = results[at] ?? [];
     return [
-      of(name, "jobs/s", ({ perSecond }) => perSecond),
-      of(`${name}: CPU per job, server`, "µs", ({ cpu }) => cpu.server),
-      of(`${name}: CPU per job, Postgres`, "µs", ({ cpu }) => cpu.Postgres),
+      measureOf(
+        { ...about, measure: name, unit: "jobs/s" },
+        rounds.map(({ perSecond }) => perSecond),
+      ),
+      ...usedMeasures(
+        name,
+        about,
+        rounds.map(({ used }) => used),
+      ),
     ];
   });
 }
@@ -83,13 +88,12 @@ async function measure(ground: Ground, sql: Sql, databaseUrl: string, { by }: Wa
   const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
   const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
   try {
-    const pids = { server: broker?.pid };
-    const before = cpuOf(pids, ground.postgresPid);
+    const usedBy = watchUse({ server: broker?.pid, worker: child.pid }, ground.postgresPid);
     const calls: Calls = { url: broker?.url ?? databaseUrl, by, inFlight: IN_FLIGHT };
     const { done, tookUs } = await child.ask<{ done: number; tookUs: number }>("run", calls);
-    const cpu = cpuPerJob(before, cpuOf(pids, ground.postgresPid), jobs);
+    const used = usedBy(jobs);
     if (done !== jobs) throw new Error(`${done} jobs were done by ${by}, and ${jobs} were there`);
-    return { perSecond: jobs / (tookUs / 1e6), cpu };
+    return { perSecond: jobs / (tookUs / 1e6), used };
   } finally {
     await child.stop();
     await broker?.end("SIGTERM");

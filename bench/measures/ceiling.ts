@@ -7,7 +7,7 @@ import { clear, fill } from "../backlog.ts";
 import { JOB_TYPE } from "../clients/client.ts";
 import { nowUs } from "../harness/clock.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
-import { cpuOf, cpuPerJob } from "../harness/usage.ts";
+import { watchUse } from "../harness/used.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchContext } from "./measure.ts";
@@ -87,11 +87,11 @@ export async function measureCeiling(context: BenchContext): Promise<Measure[]> 
 async function drainRaw(sql: Sql, postgresPid: number, jobs: number) {
   await clear(sql);
   await fill(sql, { rows: jobs, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
-  const before = cpuOf({}, postgresPid);
+  const used = watchUse({}, postgresPid);
   const beganUs = nowUs();
   await sql.unsafe(DRAIN);
   const tookUs = nowUs() - beganUs;
-  const { Postgres: postgresUs } = cpuPerJob(before, cpuOf({}, postgresPid), jobs);
+  const { Postgres: postgresUs } = used(jobs).cpu;
   const [row] = await sql<{ done: number }[]>`SELECT count(*)::int AS done FROM ai_result`;
   if (row?.done !== jobs) throw new Error(`${row?.done} of ${jobs} jobs were done by raw SQL`);
   return { perSecond: jobs / (tookUs / 1e6), postgresUs };

@@ -5,8 +5,8 @@ import { startChild } from "../harness/child.ts";
 import { type Measure, measureOf, percentile } from "../harness/figures.ts";
 import type { Ground } from "../harness/ground.ts";
 import { opened, startLoad } from "../harness/load.ts";
-import { cpuOf, cpuPerJob } from "../harness/usage.ts";
-import { latencySystems } from "../systems/latency-systems.ts";
+import { type Used, usedMeasures, watchUse } from "../harness/used.ts";
+import { bestLatencySystems, latencySystems } from "../systems/latency-systems.ts";
 import { type System, titleOf } from "../systems/system.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchMeasure } from "./measure.ts";
@@ -15,13 +15,12 @@ import type { BenchMeasure } from "./measure.ts";
 const CONCURRENCY = 10;
 const MOST_WARM_UP_S = 5;
 const SHARES = [0.5, 0.95, 0.99];
-const WHO = ["producer", "server", "worker", "Postgres"] as const;
 
 export const latency: BenchMeasure = {
   name: "latency",
   about: "from the call that dispatches a job to the start of its handler, on an idle queue; what the call took, too",
   async run({ ground, rounds, quick, say }) {
-    const systems = latencySystems(undefined);
+    const systems = quick ? bestLatencySystems() : latencySystems(undefined);
     const seconds = quick ? 3 : 10;
     // At 1,000 a second each job is a call of its own, which is more than two cores can do for most systems.
     const rates = quick ? [100] : [100, 1_000];
@@ -54,8 +53,7 @@ export async function measureLatency(
 interface Round {
   latenciesUs: number[];
   answeredUs: number[];
-  /** CPU that a job takes, in µs. */
-  cpu: Record<(typeof WHO)[number], number>;
+  used: Used<"producer" | "server" | "worker">;
 }
 
 async function measureRound(on: Ground, system: System, perSecond: number, seconds: number): Promise<Round> {
@@ -70,11 +68,11 @@ async function measureRound(on: Ground, system: System, perSecond: number, secon
       await load.run({ perSecond, seconds: Math.min(MOST_WARM_UP_S, seconds) }, arrived);
       await worker.ask("take");
       await sleep(500);
-      const pids = { producer: load.pid, server: running.serverPid, worker: worker.pid };
-      const before = cpuOf(pids, on.postgresPid);
+      const parts = { producer: load.pid, server: running.serverPid, worker: worker.pid };
+      const usedBy = watchUse(parts, on.postgresPid);
       const { answeredUs, sent } = await load.run({ perSecond, seconds }, arrived);
-      const cpu = cpuPerJob(before, cpuOf(pids, on.postgresPid), sent);
-      return { latenciesUs: await worker.ask<number[]>("take"), answeredUs, cpu };
+      const used = usedBy(sent);
+      return { latenciesUs: await worker.ask<number[]>("take"), answeredUs, used };
     } finally {
       await load.stop();
     }
@@ -93,6 +91,10 @@ function measuresOf({ name: system, setting }: System, rate: number, results: Ro
       of(`latency p${share * 100} ${at}`, "ms", (round) => percentile(round.latenciesUs, share) / 1e3),
     ),
     of(`latency ${at}: dispatch call p50`, "ms", (round) => percentile(round.answeredUs, 0.5) / 1e3),
-    ...WHO.map((who) => of(`latency ${at}: CPU per job, ${who}`, "µs", (round) => round.cpu[who])),
+    ...usedMeasures(
+      `latency ${at}`,
+      { system, setting },
+      results.map(({ used }) => used),
+    ),
   ];
 }

@@ -15,6 +15,8 @@ export interface BenchContext {
 export interface BenchMeasure {
   /** The word that issue trackers, tables and `--only` know it by. */
   name: string;
+  /** What else comes out of it, for `--only`. */
+  also?: readonly string[];
   /** What it shows, in one line. */
   about: string;
   run(context: BenchContext): Promise<Measure[]>;

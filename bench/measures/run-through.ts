@@ -6,7 +6,7 @@ import type { Ground } from "../harness/ground.ts";
 import { opened } from "../harness/load.ts";
 import type { Bulk } from "../harness/produce.ts";
 import { until } from "../harness/until.ts";
-import { cpuOf, cpuPerJob, usageOf } from "../harness/usage.ts";
+import { type Used, watchUse } from "../harness/used.ts";
 import type { RunningSystem, System } from "../systems/system.ts";
 
 /** How the jobs come: all of them before the worker does, or while it works. */
@@ -17,10 +17,7 @@ export interface Through {
   enqueued: number;
   /** Jobs a second from the first handler (preloaded) or the first dispatch (beside) to the last durable end. */
   done: number;
-  /** CPU that a job took while it was worked on, in µs. */
-  cpu: Record<"server" | "worker" | "Postgres", number>;
-  /** At the end, in MiB. */
-  rss: Record<"server" | "worker", number>;
+  used: Used<"server" | "worker">;
 }
 
 export interface RunOptions {
@@ -34,14 +31,30 @@ const BATCH = 500;
 const LANES = 4;
 const WITHIN_MS = 300_000;
 
+export function runThrough(ground: Ground, system: System, options: RunOptions): Promise<Through> {
+  return withProcesses(ground, system, (processes) => measure(ground, processes, options));
+}
+
+export interface Processes {
+  running: RunningSystem;
+  producer: Child;
+  /** Not opened yet. */
+  worker: Child;
+  name: System["name"];
+}
+
 /** Starts everything, and leaves nothing behind. */
-export async function runThrough(ground: Ground, system: System, options: RunOptions): Promise<Through> {
+export async function withProcesses<R>(
+  ground: Ground,
+  system: System,
+  act: (processes: Processes) => Promise<R>,
+): Promise<R> {
   const running = await system.start(ground);
   const producer = startChild(join(import.meta.dirname, "../harness/produce.ts"));
   const worker = startChild(join(import.meta.dirname, "../harness/work.ts"));
   try {
     await opened(producer, { client: system.name, target: running.target });
-    return await measure(ground, running, { producer, worker, name: system.name }, options);
+    return await act({ running, producer, worker, name: system.name });
   } finally {
     await worker.stop();
     await producer.stop();
@@ -49,25 +62,21 @@ export async function runThrough(ground: Ground, system: System, options: RunOpt
   }
 }
 
-interface Processes {
-  producer: Child;
-  worker: Child;
-  name: System["name"];
+/** Resolves when all are stored. */
+export function produceAll(producer: Child, jobs: number): Promise<{ tookUs: number }> {
+  return producer.ask("bulk", { count: jobs, batch: BATCH, lanes: LANES } satisfies Bulk);
 }
 
 async function measure(
   ground: Ground,
-  running: RunningSystem,
-  { producer, worker, name }: Processes,
+  { running, producer, worker, name }: Processes,
   { jobs, order, concurrency }: RunOptions,
 ): Promise<Through> {
-  const bulk: Bulk = { count: jobs, batch: BATCH, lanes: LANES };
-  const produce = () => producer.ask<{ tookUs: number }>("bulk", bulk);
+  const produce = () => produceAll(producer, jobs);
   const open = () => opened(worker, { client: name, target: running.target, concurrency });
-  const pids = { server: running.serverPid, worker: worker.pid };
   const produced = order === "preloaded" ? await produce() : undefined;
   if (order === "beside") await open();
-  const before = cpuOf(pids, ground.postgresPid);
+  const usedBy = watchUse({ server: running.serverPid, worker: worker.pid }, ground.postgresPid);
   const beganUs = nowUs();
   const under = order === "beside" ? produce() : open();
   await until(
@@ -78,12 +87,10 @@ async function measure(
   const endedUs = nowUs();
   const { tookUs } = produced ?? ((await under) as { tookUs: number });
   const firstUs = order === "preloaded" ? await worker.ask<number>("firstUs") : beganUs;
-  const cpu = cpuPerJob(before, cpuOf(pids, ground.postgresPid), jobs);
-  const mib = (pid: number | undefined) => (pid === undefined ? Number.NaN : usageOf(pid).rssMib);
+  const used = usedBy(jobs);
   return {
     enqueued: jobs / (tookUs / 1e6),
     done: jobs / ((endedUs - firstUs) / 1e6),
-    cpu,
-    rss: { server: mib(running.serverPid), worker: mib(worker.pid) },
+    used,
   };
 }

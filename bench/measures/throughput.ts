@@ -1,7 +1,8 @@
 /** drain, enqueue and flow: how many jobs a second go through. */
 import { type Measure, measureOf } from "../harness/figures.ts";
+import { usedMeasures } from "../harness/used.ts";
 import { titleOf } from "../systems/system.ts";
-import { CONTENDERS } from "../systems/throughput-systems.ts";
+import { contendersOf } from "./best-setting.ts";
 import { measureCeiling } from "./ceiling.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
@@ -11,6 +12,7 @@ const JOBS = { quick: 10_000, whole: 40_000 };
 
 export const drain: BenchMeasure = {
   name: "drain",
+  also: ["enqueue", "ceiling"],
   about: "jobs a second from a preloaded backlog, from the first claim until every result is durable",
   run: (context) => measureAll(context, "preloaded"),
 };
@@ -24,15 +26,16 @@ export const flow: BenchMeasure = {
 async function measureAll(context: BenchContext, order: Order): Promise<Measure[]> {
   const name = order === "preloaded" ? "drain" : "flow";
   const jobs = context.quick ? JOBS.quick : JOBS.whole;
+  const contenders = await contendersOf(context, order);
   const results = await inTurn(
     context,
     name,
-    CONTENDERS,
+    contenders,
     ({ system }) => titleOf(system),
     ({ system, concurrency }) => runThrough(context.ground, system, { jobs, order, concurrency }),
   );
   const ceiling = order === "preloaded" ? await measureCeiling(context) : [];
-  return [...CONTENDERS.flatMap(({ system }, at) => measuresOf(name, system, results[at] ?? [])), ...ceiling];
+  return [...contenders.flatMap(({ system }, at) => measuresOf(name, system, results[at] ?? [])), ...ceiling];
 }
 
 function measuresOf(
@@ -45,10 +48,10 @@ function measuresOf(
   return [
     of(name, "jobs/s", ({ done }) => done),
     ...(name === "drain" ? [of("enqueue", "jobs/s", ({ enqueued }) => enqueued)] : []),
-    of(`${name}: CPU per job, server`, "µs", ({ cpu }) => cpu.server),
-    of(`${name}: CPU per job, worker`, "µs", ({ cpu }) => cpu.worker),
-    of(`${name}: CPU per job, Postgres`, "µs", ({ cpu }) => cpu.Postgres),
-    of(`${name}: memory, server`, "MiB", ({ rss }) => rss.server),
-    of(`${name}: memory, worker`, "MiB", ({ rss }) => rss.worker),
+    ...usedMeasures(
+      name,
+      { system, setting },
+      results.map(({ used }) => used),
+    ),
   ];
 }

@@ -1,9 +1,10 @@
 /** Ours: the broker as a process of its own, with the settings that it has by default. */
 import { migrate } from "../../src/store/migrate.ts";
+import { CLEAR } from "../backlog.ts";
 import type { BrokerTarget } from "../clients/ai-job-broker.ts";
 import { startBroker } from "../harness/broker.ts";
 import type { Ground } from "../harness/ground.ts";
-import { emptyBy } from "./empty-by.ts";
+import { emptyBy, type Statements } from "./empty-by.ts";
 import type { System } from "./system.ts";
 
 export interface BrokerSystemOptions {
@@ -19,7 +20,10 @@ const VIA: Record<BrokerTarget["via"], string> = {
   raw: "bare HTTP/2 stream, dispatch by the SDK over grpc-js",
 };
 
-const EMPTY = "SELECT NOT EXISTS (SELECT FROM ai_ready) AND NOT EXISTS (SELECT FROM ai_lease) AS empty";
+const STATEMENTS: Statements = {
+  isEmpty: "SELECT NOT EXISTS (SELECT FROM ai_ready) AND NOT EXISTS (SELECT FROM ai_lease) AS empty",
+  clear: CLEAR,
+};
 
 const databases = new WeakMap<Ground, Promise<string>>();
 
@@ -31,11 +35,12 @@ export function brokerSystem({ via, profileTo }: BrokerSystemOptions): System {
       const databaseUrl = await brokerDatabase(ground);
       const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo });
       const target: BrokerTarget = { url: broker.url, via };
-      const look = emptyBy(databaseUrl, EMPTY);
+      const look = emptyBy(databaseUrl, STATEMENTS);
       return {
         target,
         serverPid: broker.pid,
         isEmpty: look.isEmpty,
+        tables: look.tables,
         async stop() {
           await look.stop();
           await broker.end("SIGTERM");

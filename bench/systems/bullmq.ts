@@ -40,6 +40,7 @@ export function bullSystem({ setting, redis }: BullSettings): System {
           const counts = await queue.getJobCounts("wait", "active", "prioritized", "delayed");
           return Object.values(counts).every((count) => count === 0);
         },
+        tables: undefined,
         async stop() {
           await queue.close();
           server.kill("SIGTERM");

@@ -1,6 +1,6 @@
 /** graphile-worker on the same Postgres. It has no server: producer and worker speak to the database themselves. */
 import type { GraphileTarget } from "../clients/graphile-worker.ts";
-import { emptyBy } from "./empty-by.ts";
+import { emptyBy, type Statements } from "./empty-by.ts";
 import type { System } from "./system.ts";
 
 export interface GraphileSettings {
@@ -11,6 +11,11 @@ export interface GraphileSettings {
   completeJobBatchDelay: number;
 }
 
+const STATEMENTS: Statements = {
+  isEmpty: "SELECT NOT EXISTS (SELECT FROM graphile_worker._private_jobs) AS empty",
+  clear: "TRUNCATE graphile_worker._private_jobs",
+};
+
 export function graphileSystem({ setting, database, ...settings }: GraphileSettings): System {
   let url: Promise<string> | undefined;
   return {
@@ -19,8 +24,7 @@ export function graphileSystem({ setting, database, ...settings }: GraphileSetti
     async start(ground) {
       url ??= ground.createDatabase(database);
       const target: GraphileTarget = { url: await url, ...settings };
-      const empty = "SELECT NOT EXISTS (SELECT FROM graphile_worker._private_jobs) AS empty";
-      return { target, serverPid: undefined, ...emptyBy(target.url, empty) };
+      return { target, serverPid: undefined, ...emptyBy(target.url, STATEMENTS) };
     },
   };
 }

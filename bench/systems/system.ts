@@ -20,7 +20,15 @@ export interface RunningSystem {
   serverPid: number | undefined;
   /** Every job that was dispatched is done, and durably so. */
   isEmpty(): Promise<boolean>;
+  /** Where its jobs are in Postgres; undefined: they are not. */
+  tables: Tables | undefined;
   stop(): Promise<void>;
+}
+
+export interface Tables {
+  databaseUrl: string;
+  /** Takes out all jobs, with the dead rows that they have left. */
+  clear(): Promise<void>;
 }
 
 /** Undefined: it cannot be measured here. */
