@@ -1,6 +1,5 @@
 /** Workers of one job a call, many at a time, a process of their own: by gRPC, by REST, or straight by the store. */
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { grpcJsLink } from "../../src/client/grpc-js-link.ts";
 import { AIResultStatus } from "../../src/gen/aibroker/v1/job_pb.ts";
 import { WorkerService } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
@@ -17,29 +16,28 @@ export interface Calls {
   url: string;
   by: "gRPC" | "REST" | "statements";
   inFlight: number;
+  /** Jobs, of which there may be more; each worker goes on until it has ended the one that it was at. */
+  jobs: number;
 }
 
 /** Takes one job and ends it; false: there was none. */
 type Once = (workerId: string) => Promise<boolean>;
 
 const RESULT = { ok: true };
+const LIMIT = { timeoutMs: 30_000 };
 
 async function byGrpc(url: string): Promise<Once> {
-  const interceptor = (next: (req: never) => Promise<unknown>) => (req: { header: Headers }) => {
-    req.header.set("x-worker-token", WORKER_TOKEN);
-    return next(req as never);
-  };
-  const transport = createGrpcTransport({ baseUrl: url, interceptors: [interceptor as never] });
-  const worker = createClient(WorkerService, transport);
+  const { call } = grpcJsLink({ url, token: WORKER_TOKEN, transport: "grpc-js" });
+  const { claim, report } = WorkerService.method;
   return async (workerId) => {
-    const [claimed] = (await worker.claim({ workerId, types: [JOB_TYPE], maxJobs: 1 })).jobs;
+    const [claimed] = (await call(claim, { workerId, types: [JOB_TYPE], maxJobs: 1 }, LIMIT)).jobs;
     if (claimed === undefined) return false;
     const result = {
       jobId: claimed.job?.id ?? "",
       status: AIResultStatus.AI_RESULT_STATUS_DONE,
       resultJson: JSON.stringify(RESULT),
     };
-    await worker.report({ workerId, items: [{ leaseToken: claimed.leaseToken, result }] });
+    await call(report, { workerId, items: [{ leaseToken: claimed.leaseToken, result }] }, LIMIT);
     return true;
   };
 }
@@ -94,15 +92,22 @@ async function byStatements(url: string): Promise<Once> {
 
 const WAYS = { gRPC: byGrpc, REST: byRest, statements: byStatements };
 
+let once: Once | undefined;
+
 answerParent(
   {
-    /** Works until the queue is empty; answers how many jobs and how long. */
-    async run({ url, by, inFlight }: Calls) {
-      const once = await WAYS[by](url);
+    /** Works until so many jobs are done, or the queue is empty; answers how many and how long. */
+    async run({ url, by, inFlight, jobs }: Calls) {
+      once ??= await WAYS[by](url);
+      let begun = 0;
       let done = 0;
       const beganUs = nowUs();
       const work = async (at: number) => {
-        while (await once(`bench-${at}`)) done++;
+        while (begun < jobs) {
+          begun++;
+          if (!(await once?.(`bench-${at}`))) return;
+          done++;
+        }
       };
       await Promise.all(Array.from({ length: inFlight }, (_, at) => work(at)));
       return { done, tookUs: nowUs() - beganUs };

@@ -14,6 +14,8 @@ import { inTurn } from "./in-turn.ts";
 import type { BenchContext, BenchMeasure } from "./measure.ts";
 
 const JOBS = { quick: 2_000, whole: 6_000 };
+/** Before the clock starts: a process that has just come up compiles more than it works. */
+const WARM_UP = { quick: 1_000, whole: 3_000 };
 const IN_FLIGHT = 64;
 
 interface Way {
@@ -58,12 +60,13 @@ async function measureWays(context: BenchContext, name: string, ways: Way[]): Pr
   const databaseUrl = await brokerDatabase(ground);
   const sql = openPool({ url: databaseUrl, statementTimeoutMs: 60_000, lockTimeoutMs: 5_000 }, 1);
   const jobs = quick ? JOBS.quick : JOBS.whole;
+  const warmUp = quick ? WARM_UP.quick : WARM_UP.whole;
   const results = await inTurn(
     context,
     name,
     ways,
     ({ setting }) => setting,
-    (way) => measure(ground, sql, databaseUrl, way, jobs),
+    (way) => measure(ground, sql, databaseUrl, way, { jobs, warmUp }),
   ).finally(() => sql.end());
   return ways.flatMap(({ system, setting }, at) => {
     const about = { system, setting };
@@ -82,15 +85,24 @@ async function measureWays(context: BenchContext, name: string, ways: Way[]): Pr
   });
 }
 
-async function measure(ground: Ground, sql: Sql, databaseUrl: string, { by }: Way, jobs: number): Promise<Round> {
+async function measure(
+  ground: Ground,
+  sql: Sql,
+  databaseUrl: string,
+  { by }: Way,
+  { jobs, warmUp }: { jobs: number; warmUp: number },
+): Promise<Round> {
   await clear(sql);
-  await fill(sql, { rows: jobs, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
+  await fill(sql, { rows: jobs + warmUp, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
   const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
   const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
   try {
+    const calls = { url: broker?.url ?? databaseUrl, by, inFlight: IN_FLIGHT };
+    const run = (jobs: number) =>
+      child.ask<{ done: number; tookUs: number }>("run", { ...calls, jobs } satisfies Calls);
+    await run(warmUp);
     const usedBy = watchUse({ server: broker?.pid, worker: child.pid }, ground.postgresPid);
-    const calls: Calls = { url: broker?.url ?? databaseUrl, by, inFlight: IN_FLIGHT };
-    const { done, tookUs } = await child.ask<{ done: number; tookUs: number }>("run", calls);
+    const { done, tookUs } = await run(jobs);
     const used = usedBy(jobs);
     if (done !== jobs) throw new Error(`${done} jobs were done by ${by}, and ${jobs} were there`);
     return { perSecond: jobs / (tookUs / 1e6), used };

@@ -8,7 +8,10 @@ export function addMigrate(program: Command): void {
   program
     .command("migrate")
     .description("Bring the database of DATABASE_URL to the current schema; an empty and a Django-made one too.")
-    .option("--finish-cut-over", "also drop Django's two claim indexes, once Django claims no more (docs/cut-over.md)")
+    .option(
+      "--finish-cut-over",
+      "also drop Django's two claim indexes and the foreign key of results, once Django claims no more (docs/cut-over.md)",
+    )
     .option("--json", "print JSON: {from, done, detail}")
     .addHelpText(
       "after",

@@ -55,8 +55,9 @@ export class Beats {
     this.#options = options;
   }
 
-  hold({ jobId, leaseToken }: LeaseName): void {
-    this.#held.set(leaseToken, { jobId, leaseToken, news: undefined });
+  hold(leases: readonly LeaseName[]): void {
+    if (leases.length === 0) return;
+    for (const { jobId, leaseToken } of leases) this.#held.set(leaseToken, { jobId, leaseToken, news: undefined });
     if (this.#allDue === NEVER) this.#allDue = performance.now() + this.#intervalMs;
     this.#wait();
   }

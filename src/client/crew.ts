@@ -5,7 +5,7 @@ import type { OpenSpan } from "../tracing/spans.ts";
 import { type Outcome, runAttempt } from "./attempt.ts";
 import { Shutdown } from "./failures.ts";
 import type { JobContext, TypeEntry, Verdict } from "./handler.ts";
-import { jobFacts } from "./job-view.ts";
+import { type JobFacts, jobFacts } from "./job-view.ts";
 import { storableText } from "./json-text.ts";
 import type { Lease, LeaseBook } from "./lease-book.ts";
 import { type Logger, withFacts } from "./logger.ts";
@@ -125,7 +125,7 @@ export class Crew {
     if (!this.seats.has(seat)) return;
     if (seat.lease.isLost) return this.#leave(seat);
     const facts = jobFacts(job);
-    const context = this.#context(job, attempt, seat.lease);
+    const context = this.#context(facts, attempt, seat.lease);
     const { outcome, span } = await runInSpan(context, () =>
       runAttempt(entry, facts, job.payloadJson, context, this.#maxResultBytes),
     );
@@ -159,14 +159,19 @@ export class Crew {
     for (const tell of this.#whenIdle.splice(0)) tell();
   }
 
-  #context(job: AIJob, attempt: number, lease: Lease): JobContext {
+  #context(facts: JobFacts, attempt: number, lease: Lease): JobContext {
     const { logger, progress, heartbeat } = this.#options;
-    const facts = jobFacts(job);
+    let own: Logger | undefined;
     return {
-      signal: lease.signal,
+      get signal() {
+        return lease.signal;
+      },
       attempt,
       maxAttempts: facts.maxAttempts,
-      logger: withFacts(logger, { jobId: facts.id, type: facts.type, attempt }),
+      get logger() {
+        own ??= withFacts(logger, { jobId: facts.id, type: facts.type, attempt });
+        return own;
+      },
       traceparent: facts.traceparent,
       job: facts,
       progress: (percent, note = "") => {
@@ -180,5 +185,5 @@ export class Crew {
 
 /** It failed because it was told to stop for the worker's sake: that is no fault of the job. */
 function isInterrupted(lease: Lease, outcome: Outcome): boolean {
-  return lease.signal.reason instanceof Shutdown && outcome.status === "FAILED" && outcome.retryable;
+  return lease.reason instanceof Shutdown && outcome.status === "FAILED" && outcome.retryable;
 }

@@ -19,6 +19,7 @@ import {
   credentials,
   Metadata,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import {
   WorkerService,
@@ -194,12 +195,12 @@ function openWork({ client, metadata, calls }: Channel, listener: WorkListener):
   };
 }
 
-/** Its details are read as the other transport reads them. */
+/** Its details are read as the other transport reads them. What a stream reports that was cut may have none. */
 function fromServiceError(error: ServiceError | null): BrokerError {
   if (error === null) return new BrokerError("UNKNOWN", "neither an answer nor an error came");
   const headers = new Headers({
-    "grpc-status": String(error.code),
-    "grpc-message": encodeURIComponent(error.details.toWellFormed()),
+    "grpc-status": String(error.code ?? status.UNKNOWN),
+    "grpc-message": encodeURIComponent((error.details ?? error.message).toWellFormed()),
   });
   const [details] = error.metadata?.get("grpc-status-details-bin") ?? [];
   if (details !== undefined) headers.set("grpc-status-details-bin", Buffer.from(details).toString("base64"));

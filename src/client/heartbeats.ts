@@ -17,8 +17,7 @@ export interface HeartbeatsOptions {
 
 /** From the worker. */
 export type Order =
-  | { kind: "hold"; lease: LeaseName }
-  | { kind: "drop"; leaseToken: string }
+  | { kind: "leases"; held: LeaseName[]; dropped: string[] }
   | { kind: "progress"; leaseToken: string; news: ProgressNews }
   | { kind: "pace"; intervalMs: number }
   /** The worker's event loop goes round. */
@@ -56,9 +55,10 @@ export function startHeartbeats(options: HeartbeatsOptions, tell: (news: News) =
   return {
     obey(order) {
       aliveAt = performance.now();
-      if (order.kind === "hold") beats.hold(order.lease);
-      else if (order.kind === "drop") beats.drop(order.leaseToken);
-      else if (order.kind === "progress") beats.progress(order.leaseToken, order.news);
+      if (order.kind === "leases") {
+        beats.hold(order.held);
+        for (const leaseToken of order.dropped) beats.drop(leaseToken);
+      } else if (order.kind === "progress") beats.progress(order.leaseToken, order.news);
       else if (order.kind === "pace") beats.pace(order.intervalMs);
     },
     stop() {

@@ -16,7 +16,9 @@ export type LeaseName = Pick<LeaseRef, "jobId" | "leaseToken">;
 export class Lease implements LeaseName {
   readonly jobId: string;
   readonly leaseToken: string;
-  readonly #stop = new AbortController();
+  /** Made when a handler asks for it: most never do, and one for each job is dear. */
+  #stop: AbortController | undefined;
+  #reason: Error | undefined;
   #lost = false;
 
   constructor({ jobId, leaseToken }: LeaseName) {
@@ -26,7 +28,16 @@ export class Lease implements LeaseName {
 
   /** For the handler. */
   get signal(): AbortSignal {
+    if (this.#stop === undefined) {
+      this.#stop = new AbortController();
+      if (this.#reason !== undefined) this.#stop.abort(this.#reason);
+    }
     return this.#stop.signal;
+  }
+
+  /** Why the handler was asked to stop; undefined: it was not. */
+  get reason(): Error | undefined {
+    return this.#reason;
   }
 
   get isLost(): boolean {
@@ -35,7 +46,8 @@ export class Lease implements LeaseName {
 
   /** The first reason is the one that the handler sees. */
   abort(reason: Error): void {
-    this.#stop.abort(reason);
+    this.#reason ??= reason;
+    this.#stop?.abort(reason);
   }
 
   lose(): void {

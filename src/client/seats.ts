@@ -21,6 +21,7 @@ export class Seats {
   readonly #ghosts = new Set<Seat>();
   readonly #takenByType = new Map<string, number>();
   #closed = false;
+  #room: Room | undefined;
 
   /** `limit` jobs in all; `limits` by type. */
   constructor(limit: number, limits: ReadonlyMap<string, number>) {
@@ -41,7 +42,7 @@ export class Seats {
   leave(seat: Seat): boolean {
     if (!this.has(seat)) return false;
     this.#taken.delete(seat.lease.leaseToken);
-    this.#ghosts.delete(seat);
+    if (this.#ghosts.delete(seat)) this.#room = undefined;
     this.#count(seat.type, -1);
     return true;
   }
@@ -53,16 +54,24 @@ export class Seats {
   /** The lease is lost: the seat stays taken, but not in the broker's books. */
   lose(leaseToken: string): void {
     const seat = this.#taken.get(leaseToken);
-    if (seat !== undefined) this.#ghosts.add(seat);
+    if (seat === undefined) return;
+    this.#ghosts.add(seat);
+    this.#room = undefined;
   }
 
   /** No seat is free from here on. */
   close(): void {
     this.#closed = true;
+    this.#room = undefined;
   }
 
-  /** The limits as the broker counts, which knows nothing of ghosts. */
+  /** The limits as the broker counts, which knows nothing of ghosts; the same object while they are the same. */
   room(): Room {
+    this.#room ??= this.#roomNow();
+    return this.#room;
+  }
+
+  #roomNow(): Room {
     const maxByType: Record<string, number> = Object.fromEntries(this.#limits);
     for (const { type } of this.#ghosts) maxByType[type] = (maxByType[type] ?? 0) - 1;
     return { maxInFlight: this.#closed ? 0 : this.#limit - this.#ghosts.size, maxByType };

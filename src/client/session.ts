@@ -75,6 +75,7 @@ export class Session {
   #isOver = false;
   #pings = 0n;
   #said: string;
+  #seen: MessageInitShape<typeof CapacitySchema> | undefined;
   readonly #held: readonly LeaseName[];
   readonly #late: NodeJS.Timeout;
   readonly #onWelcome: (welcomed: boolean) => void;
@@ -115,6 +116,9 @@ export class Session {
 
   /** Says how much the worker takes, where that has changed. */
   resize(capacity: MessageInitShape<typeof CapacitySchema>): void {
+    // Asked at each job's end.
+    if (capacity === this.#seen) return;
+    this.#seen = capacity;
     const key = capacityKey(capacity.maxInFlight, capacity.maxByType);
     // After our Drain it would be against the rules.
     if (this.#isOver || this.#isLeaving || key === this.#said) return;

@@ -1,15 +1,14 @@
 /** Claims with everything around the statement: replay, the wait for a first job, the caller who leaves. */
 import type { Logger } from "pino";
-import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
-import { claim, replayClaim } from "../store/claim.ts";
+import type { KeptKinds } from "../job/events.ts";
+import { replayClaim } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
-import { newLeaseToken } from "./lease-token.ts";
+import { createClaimGatherer } from "./claim-gatherer.ts";
 import type { ClaimCall } from "./moves.ts";
-import { NO_RECORDER, type Recorder } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
-import { recordedBy, runStatement } from "./statement.ts";
-import { traceAll, traceClaimed } from "./trace.ts";
+import { runStatement } from "./statement.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface ClaimsOptions {
@@ -26,31 +25,16 @@ export interface ClaimsOptions {
 }
 
 export interface Claims {
-  /** One try, with the leases' length as told. */
-  now(call: Omit<ClaimCall, "waitMs">, leaseMs: number): Promise<Lease[]>;
+  /** One try, with the leases' length as told. Tries that come at the same time share a statement. */
+  now(call: Omit<ClaimCall, "waitMs">, leaseMs: number, signal?: AbortSignal): Promise<Lease[]>;
   /** The Claim of the contract. */
   wait(call: ClaimCall, signal: AbortSignal): Promise<Lease[]>;
 }
 
 export function createClaims(options: ClaimsOptions): Claims {
-  const { sql, waiters, log, leaseMs, record = NO_RECORDER } = options;
-  const run = recordedBy(record);
+  const { sql, waiters, log, leaseMs } = options;
   const inTurn = createReplays();
-  const maxBytes = options.maxAnswerBytes;
-  const keptKinds = options.keptKinds ?? ALL_KINDS;
-
-  async function now(call: Omit<ClaimCall, "waitMs">, leaseMs: number): Promise<Lease[]> {
-    const token = newLeaseToken();
-    const { workerId, types, maxJobs: limit, requestId } = call;
-    const since = performance.now();
-    const { leases, ended } = await run("claim", () =>
-      claim(sql, { workerId, types, limit, leaseMs, maxBytes, token, requestId, kept: keptKinds }),
-    );
-    record.claimed(leases, ended, performance.now() - since);
-    traceAll(log, "claim", ended);
-    traceClaimed(log, leases);
-    return leases;
-  }
+  const now = createClaimGatherer(options);
 
   async function once(call: ClaimCall, signal: AbortSignal): Promise<Lease[]> {
     const { workerId, requestId } = call;
@@ -62,7 +46,7 @@ export function createClaims(options: ClaimsOptions): Claims {
     const ticket = waiters.join(call.types);
     try {
       for (;;) {
-        const leases = await now(call, leaseMs);
+        const leases = await now(call, leaseMs, signal);
         if (leases.length > 0) return await kept(call, leases, signal);
         const leftMs = deadline - performance.now();
         if (leftMs <= 0) return [];

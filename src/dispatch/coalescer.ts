@@ -3,17 +3,20 @@
 export interface Coalescer<I, O> {
   /** Resolves with one answer for each item, in order; rejects with what the statement threw. */
   add(items: I[]): Promise<O[]>;
+  /** Nothing is under way. */
+  readonly isIdle: boolean;
 }
 
 /**
  * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it); with `weigh`, an item
- * may count for more than one. An idle coalescer adds
- * no delay. A batch that fails is run again, each call by itself. `run` must answer in the order of its items.
+ * may count for more than one. An idle coalescer adds no delay. A batch that fails is run again, each call by itself,
+ * unless `again` says that it must not. `run` must answer in the order of its items.
  */
 export function createCoalescer<I, O>(
   run: (items: I[]) => Promise<O[]>,
   maxItems: number,
   weigh: (item: I) => number = () => 1,
+  again: (err: unknown) => boolean = () => true,
 ): Coalescer<I, O> {
   type Call = { items: I[]; weight: number; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
   let queue: Call[] = [];
@@ -39,8 +42,10 @@ export function createCoalescer<I, O>(
         from += call.items.length;
       }
     } catch (err) {
-      const [only, ...others] = batch;
-      if (others.length === 0) return only?.reject(err);
+      if (batch.length === 1 || !again(err)) {
+        for (const call of batch) call.reject(err);
+        return;
+      }
       // One row that somebody keeps locked must not cost every worker its heartbeat: each call by itself.
       await Promise.all(batch.map((call) => settle([call])));
     }
@@ -53,6 +58,9 @@ export function createCoalescer<I, O>(
   }
 
   return {
+    get isIdle() {
+      return !running;
+    },
     add(items) {
       const { promise, resolve, reject } = Promise.withResolvers<O[]>();
       const weight = items.reduce((sum, item) => sum + weigh(item), 0);

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
 import { cancel } from "../store/cancel.ts";
+import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Database } from "../store/db.ts";
 import { heartbeat } from "../store/heartbeat.ts";
 import { jobStatus } from "../store/job-status.ts";
@@ -157,6 +158,8 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
   const kept = options.keptKinds ?? ALL_KINDS;
   const claims = createClaims({ ...options, sql: db.sql, release: giveUp });
 
+  const sweep = shared(takeBack);
+
   async function giveUp(
     workerId: string,
     leases: rows.LeaseRef[],
@@ -205,11 +208,21 @@ function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
       return renewals;
     },
     async legacyNext(workerId) {
-      await takeBack();
+      // As Django's: what has expired may be the job that is asked for.
+      await sweep();
       const [lease] = await claims.now({ workerId, types: [], maxJobs: 1, requestId: null }, options.shimLeaseMs);
       return lease ?? null;
     },
   };
+}
+
+/** Whoever asks while one runs shares the next one: it begins after all of them have asked. */
+function shared(run: () => Promise<unknown>): () => Promise<unknown> {
+  const runs = createCoalescer<null, null>(async (asked) => {
+    await run();
+    return asked;
+  }, Number.POSITIVE_INFINITY);
+  return () => runs.add([null]);
 }
 
 /** How an attempt ends by its worker. */
@@ -223,6 +236,8 @@ function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legac
     },
     REPORT_BATCH,
     ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
+    // A report whose answer was lost would be told DUPLICATE by its own repetition, and LEASE_LOST if it was retried.
+    (err) => !mayHaveHappened(err),
   );
   return {
     async report(workerId, items) {

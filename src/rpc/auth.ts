@@ -20,7 +20,7 @@ export interface GateOptions {
 }
 
 /** Throws the ConnectError that refuses a call, or lets it pass. */
-export type Gate = (context: Pick<HandlerContext, "service" | "requestHeader">) => void;
+export type Gate = (call: { service: HandlerContext["service"]; requestHeader: Pick<Headers, "get"> }) => void;
 
 type Side = "worker" | "api" | "introspection";
 
@@ -98,7 +98,7 @@ function anyMatches(check: TokenCheck, sent: string[]): boolean {
   return sent.map((token) => check.matches(token)).includes(true);
 }
 
-function sentTokens(header: Headers): string[] {
+function sentTokens(header: Pick<Headers, "get">): string[] {
   const bearer = /^bearer +(.*)$/i.exec(header.get("authorization") ?? "")?.[1];
   return [header.get("x-worker-token"), bearer].filter((token): token is string => !!token);
 }

@@ -1,11 +1,13 @@
 /** One HTTP request, of either version: to the RPC that has its path, else to REST, else an answer that says what is. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import {
   Code,
   ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
   createConnectRouter,
+  createServiceImplSpec,
 } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -20,6 +22,7 @@ import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
 import { callValues } from "./drain.ts";
 import { describeBug } from "./errors.ts";
+import { createGrpcUnary, type GrpcUnary, type GrpcUnaryOptions, isPlainGrpc } from "./grpc-unary.ts";
 import { isGrpc, pathOf, refuseDraining, refuseFault, refuseForm, refuseHost, refuseUnknown } from "./refusals.ts";
 
 /** Answers a request and resolves true, or leaves it untouched and resolves false. */
@@ -27,7 +30,8 @@ export type RestHandler = (req: IncomingMessage, res: ServerResponse) => Promise
 
 export interface RequestHandlerOptions {
   routes: (router: ConnectRouter) => void;
-  router: Omit<ConnectRouterOptions, "acceptCompression" | "compressMinBytes">;
+  router: Omit<ConnectRouterOptions, "acceptCompression" | "compressMinBytes" | keyof GrpcUnaryOptions> &
+    GrpcUnaryOptions;
   rest: RestHandler;
   /** For the answer to an unknown path. */
   restPaths: readonly string[];
@@ -45,11 +49,13 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
   const { connections, log, calls } = options;
   const router = createConnectRouter({
     ...options.router,
+    interceptors: [...options.router.interceptors],
     acceptCompression: [compressionGzip, compressionBrotli],
     // What we send is not compressed: the broker's CPU is dearer than its network, and most clients merely accept it.
     compressMinBytes: 0xffffffff,
   });
-  options.routes(router);
+  const unary = new Map<string, GrpcUnary>();
+  options.routes(withUnary(router, unary, options.router));
   const rpcs = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const served = { services: unique(router.handlers.map((rpc) => rpc.service.typeName)), rest: options.restPaths };
 
@@ -76,7 +82,9 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
     if (rpc !== undefined) {
       if (options.cors(req, res)) return;
       if (refuseForm(req, res, rpc)) return calls.failed(methodOf(rpc), "NOT_SERVED");
-      return callRpc(rpc, req, res, options);
+      const plain = isPlainGrpc(req) ? unary.get(rpc.requestPath) : undefined;
+      if (plain === undefined) return callRpc(rpc, req, res, options);
+      return plain(req as Http2ServerRequest, res as Http2ServerResponse, callValues(options.drain, res));
     }
     if (isGrpc(req)) return unknown(req, res);
     if (options.drain.aborted) {
@@ -91,6 +99,21 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
     calls.failed("unknown", "NOT_SERVED");
     refuseUnknown(req, res, served);
   }
+}
+
+/** The same router, which also makes a plain gRPC handler of each unary method that it is given. */
+function withUnary(router: ConnectRouter, unary: Map<string, GrpcUnary>, options: GrpcUnaryOptions): ConnectRouter {
+  return {
+    ...router,
+    service(service, implementation, own) {
+      router.service(service, implementation, own);
+      for (const spec of Object.values(createServiceImplSpec(service, implementation).methods)) {
+        const path = `/${service.typeName}/${spec.method.name}`;
+        if (spec.kind === "unary") unary.set(path, createGrpcUnary(spec, options));
+      }
+      return this;
+    },
+  };
 }
 
 async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse, options: RequestHandlerOptions) {

@@ -7,6 +7,7 @@ import { listJobs } from "../store/list-jobs.ts";
 import { archivedAt } from "../store/prune.ts";
 import type { Cancelled, JobDetail, Retried } from "../store/rows.ts";
 import { detailedJob, jobStatus, listedJob } from "./convert.ts";
+import { sentHeader } from "./grpc-context.ts";
 import { pageStart, pageToken } from "./page-token.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { inTrace } from "./trace-dispatch.ts";
@@ -38,9 +39,9 @@ export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobSer
   return {
     watchJobs: createWatchJobs(ctx),
 
-    async dispatch(request, { requestHeader }) {
+    async dispatch(request, context) {
       const jobs = newJobs(request.jobs, limits);
-      const dispatched = await inTrace(jobs, requestHeader.get("traceparent"), () => moves.dispatch(jobs));
+      const dispatched = await inTrace(jobs, sentHeader(context, "traceparent"), () => moves.dispatch(jobs));
       return { results: dispatched.map(({ jobId, created }) => ({ jobId, created })) };
     },
 

@@ -40,13 +40,8 @@ export function createMetricsPage({ scrape, gate, isOpen, calls = NO_CALLS }: Me
 }
 
 function refusalBy(gate: Gate, { headers }: IncomingMessage): ConnectError | undefined {
-  const requestHeader = new Headers();
-  for (const name of ["authorization", "x-worker-token"]) {
-    const value = headers[name];
-    if (typeof value === "string") requestHeader.set(name, value);
-  }
   try {
-    gate({ service: AdminService, requestHeader });
+    gate({ service: AdminService, requestHeader: { get: (name) => headers[name]?.toString() ?? null } });
     return undefined;
   } catch (err) {
     if (err instanceof ConnectError) return err;

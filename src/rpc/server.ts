@@ -9,6 +9,7 @@ import { type CallRecorder, NO_CALLS } from "./call-recorder.ts";
 import { type Connections, trackConnections } from "./connections.ts";
 import { createCors } from "./cors.ts";
 import { toConnectError } from "./errors.ts";
+import { sentHeader } from "./grpc-context.ts";
 import { createRequestHandler, type RestHandler } from "./handle-request.ts";
 import { changeTls, createListener, listen } from "./listen.ts";
 import { completeErrors, reasonIn } from "./own-errors.ts";
@@ -132,7 +133,7 @@ function admit(context: HandlerContext, options: ServerOptions, draining: AbortS
   };
   completeErrors(context.signal, context.method.methodKind === "bidi_streaming", refused);
   try {
-    gate(context);
+    gate({ service: context.service, requestHeader: { get: (name) => sentHeader(context, name) } });
     if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());
   } catch (err) {
     const known = toConnectError(err);

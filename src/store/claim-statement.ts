@@ -9,7 +9,6 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { ALL_LANES, jobOf } from "./lookups.ts";
-import type { Seat } from "./rows.ts";
 
 export interface LeaseRow {
   job_id: string;
@@ -36,6 +35,11 @@ export interface SeatRow extends LeaseRow {
   session_id: string;
 }
 
+/** Of a claim for many calls: `session_id` is the number of the call, from 1. */
+export interface CallRow extends LeaseRow {
+  session_id: string;
+}
+
 /** A job that was met and ended. */
 export interface EndedRow {
   status: "FAILED" | "CANCELLED";
@@ -55,7 +59,7 @@ export type ClaimRow<L extends LeaseRow = LeaseRow> = (L | EndedRow | HeldRow) &
   dead_seats: number;
 };
 
-interface Round {
+export interface Round {
   types: string[];
   leaseMs: number;
   maxBytes: number;
@@ -67,16 +71,18 @@ interface Round {
   look?: number | null;
   /** Of which events rows are written; absent: of all. */
   kept?: KeptKinds;
+  /** A lease row that drifted must not stop the queue: where one stands in the way, it is written over. */
+  wary?: boolean;
 }
 
-/** Who gets the jobs, as the parts in which a claim for one and a claim for many differ. */
-interface Takers {
+/** Who gets the jobs: the parts in which a claim for one and claims for many differ (claim-takers.ts). */
+export interface Takers {
   /** How many jobs there may be. */
   limit: Fragment;
   /** CTEs before the lanes, and between `taken` and the update; each with a comma behind. */
   before: Fragment;
   after: Fragment;
-  /** Of the job `j`. */
+  /** Of the job `j`; requestId of the row of `run`. */
   workerId: Fragment;
   instanceId: Fragment;
   sessionId: Fragment;
@@ -84,61 +90,11 @@ interface Takers {
   deadSeats: Fragment;
 }
 
-/** All for one worker. Exported, as is the next, so that its plan can be tested. */
-export function claimStatement(
-  sql: Sql,
-  options: Round & { workerId: string; limit: number; requestId: string | null },
-) {
-  return statement<LeaseRow>(sql, options, {
-    limit: sql`${options.limit}`,
-    before: sql``,
-    after: sql``,
-    workerId: sql`${options.workerId}`,
-    instanceId: sql`NULL`,
-    sessionId: sql`NULL`,
-    requestId: sql`${options.requestId}`,
-    deadSeats: sql`0`,
-  });
-}
-
-/** The nth job for the nth seat whose session is the current one in the statement's own snapshot. */
-export function seatsStatement(sql: Sql, options: Round & { seats: Seat[] }) {
-  const { seats } = options;
-  return statement<SeatRow>(sql, options, {
-    limit: sql`(SELECT count(*) FROM seat)`,
-    before: sql`${seatsOf(sql, seats)},`,
-    // Two lists laid side by side, each made once, and a map from job to seat: linear whatever the plan. With 500 seats
-    // on as many sessions it all takes 37 ms, and a claim of 500 for one worker 25 ms; the look at the sessions is 2 of it.
-    after: sql`
-      seated AS MATERIALIZED (
-        SELECT jsonb_object_agg(id, seat) AS by_job FROM unnest(
-          ARRAY(SELECT id FROM taken WHERE ends_as IS NULL ORDER BY nth),
-          ARRAY(SELECT jsonb_build_array(worker_id, instance_id, session_id) FROM seat ORDER BY ord)
-        ) AS pair (id, seat) WHERE id IS NOT NULL
-      ),`,
-    workerId: sql`(SELECT by_job FROM seated) -> j.id::text ->> 0`,
-    instanceId: sql`(SELECT by_job FROM seated) -> j.id::text ->> 1`,
-    sessionId: sql`(SELECT by_job FROM seated) -> j.id::text ->> 2`,
-    requestId: sql`NULL`,
-    deadSeats: sql`(${seats.length}::int - (SELECT count(*) FROM seat)::int)`,
-  });
-}
-
-/** `seat`: those whose session is the current one, with their place as `ord`. */
-export function seatsOf(sql: Sql, seats: Seat[]) {
-  return sql`
-    seat AS MATERIALIZED (
-      SELECT i.* FROM unnest(${seats.map((s) => s.instanceId)}::text[], ${seats.map((s) => s.sessionId)}::text[],
-        ${seats.map((s) => s.workerId)}::text[]) WITH ORDINALITY AS i (instance_id, session_id, worker_id, ord)
-      CROSS JOIN LATERAL (SELECT * FROM ai_session WHERE instance_id = i.instance_id OFFSET 0) s
-      WHERE s.session_id = i.session_id AND s.ended_at IS NULL
-    )`;
-}
-
 /** What a job's ids, names and times may add to its payload in an answer: all at their limits, in 3-byte characters. */
 export const FACTS_BYTES = 2_048;
 
-function statement<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
+/** The whole statement. */
+export function claimBy<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
   return sql<ClaimRow<L>[]>`
     WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types)}, ${picked(sql, round, takers)}, ${takers.after}
     ${moved(sql, round, takers)}
@@ -220,6 +176,14 @@ const MET_END: EventColumns = {
   error: "CASE status WHEN 'FAILED' THEN last_error END",
 };
 
+/** What is read of a job that was moved: no more, since each is copied into a tuple of its own. */
+const MOVED = `j.id, j.job_id, j.event_seq, j.status, j.job_type, j.attempt_count, j.locked_by, j.instance_id,
+  j.lease_expires_at, j.tenant_id, j.source_domain, j.source_id, j.priority, j.next_run_at, j.last_error, j.max_attempts,
+  j.idempotency_key, j.traceparent, j.created_at, j.lease_token, j.payload`;
+
+const OVER = `ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, worker_id = excluded.worker_id,
+  request_id = excluded.request_id, instance_id = excluded.instance_id, cancel_at = NULL`;
+
 /**
  * What becomes of `taken`. Nothing is joined to it: a plan from the time of small tables compares each job with each
  * row then, and a claim of 500 took 480 ms where it now takes 30.
@@ -239,7 +203,7 @@ function moved(sql: Sql, round: Round, takers: Takers) {
         lease_token = ${round.token}::text || '.' || j.id, settled_token = NULL, settled_as = NULL,
         instance_id = ${instanceId}, progress_percent = NULL, progress_note = NULL, move = j.move + 1
       WHERE j.id = ANY (ARRAY(SELECT id FROM taken WHERE ends_as IS NULL))
-      RETURNING j.*, (${sessionId})::text AS session_id
+      RETURNING ${sql.unsafe(MOVED)}, (${sessionId})::text AS session_id
     ), ended AS (
       UPDATE ai_job j SET status = CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED' ELSE 'FAILED' END,
         finished_at = now(), updated_at = now(), event_seq = j.event_seq + 1, move = j.move + 1,
@@ -248,13 +212,10 @@ function moved(sql: Sql, round: Round, takers: Takers) {
         last_error = CASE WHEN j.cancel_requested_at IS NULL AND j.last_error = '' THEN 'max_attempts_exceeded'
           ELSE j.last_error END
       WHERE j.id = ANY (ARRAY(SELECT id FROM taken WHERE ends_as IS NOT NULL))
-      RETURNING j.*, NULL::text
+      RETURNING ${sql.unsafe(MOVED)}, NULL::text
     ), lease AS (
       INSERT INTO ai_lease (id, expires_at, worker_id, request_id, instance_id)
-      SELECT id, lease_expires_at, locked_by, ${requestId}, instance_id FROM run
-      -- A row that drifted must not stop the queue.
-      ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, worker_id = excluded.worker_id,
-        request_id = excluded.request_id, instance_id = excluded.instance_id, cancel_at = NULL
+      SELECT id, lease_expires_at, locked_by, ${requestId}, instance_id FROM run ${round.wary ? sql.unsafe(OVER) : sql``}
     )${eventsOf(sql, "started", sql`run`, STARTED, kept)}
     ${eventsOf(sql, "met_end", sql`ended`, MET_END, kept)}`;
 }

@@ -4,11 +4,13 @@
  */
 import type { KeptKinds } from "../job/events.ts";
 import type { Status } from "../job/status.ts";
-import { type ClaimRow, claimStatement, type LeaseRow, type SeatRow, seatsStatement } from "./claim-statement.ts";
+import type { ClaimRow, LeaseRow, SeatRow } from "./claim-statement.ts";
+import { callsStatement, claimStatement, seatsStatement } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
-import type { Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
+import { unlessInTheWay } from "./retry-statement.ts";
+import type { Claimer, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
 
-export { claimStatement } from "./claim-statement.ts";
+export { claimStatement } from "./claim-takers.ts";
 
 interface AnyClaim {
   /** Empty: any type. */
@@ -22,12 +24,7 @@ interface AnyClaim {
   kept?: KeptKinds;
 }
 
-export interface ClaimOptions extends AnyClaim {
-  workerId: string;
-  limit: number;
-  /** Kept with the leases, for replay. */
-  requestId: string | null;
-}
+export type ClaimOptions = AnyClaim & Claimer;
 
 export interface SeatClaimOptions extends AnyClaim {
   /** In the order in which they get jobs, one for each job that may be taken, at most 1,000. */
@@ -55,6 +52,28 @@ export async function claim(sql: Sql, options: ClaimOptions): Promise<Claimed> {
 }
 
 /**
+ * As many claims in one, for calls with the same types; answers the leases by call, in order. All together are within
+ * `limit` of maxBytes, so a call may get fewer jobs than by itself. Calls that take one job each get them in the order of
+ * `calls`; others take turns.
+ */
+export async function claimForCalls(
+  sql: Sql,
+  options: AnyClaim & { calls: Claimer[] },
+): Promise<Omit<Claimed<Lease[]>, "deadSeats">> {
+  const { calls, leaseMs } = options;
+  const limit = calls.reduce((sum, call) => sum + call.limit, 0);
+  const { leases, ended, isShort } = await inRounds(
+    options,
+    limit,
+    (round) => callsStatement(sql, { ...options, ...round }),
+    (row) => ({ call: Number(row.session_id) - 1, lease: toLease(row, leaseMs) }),
+  );
+  const byCall = calls.map(() => [] as Lease[]);
+  for (const { call, lease } of leases) byCall[call]?.push(lease);
+  return { leases: byCall, ended, isShort };
+}
+
+/**
  * Claims a due job for each seat whose session is the instance's current one: the first job in claim order goes to the
  * first such seat, and so on. A seat of a session that was ended or superseded before the claim began gets nothing, and
  * the job that it would have had goes to the next.
@@ -74,17 +93,20 @@ const MOST_LOOKED_AT = 500;
 async function inRounds<R extends LeaseRow, L>(
   { token }: AnyClaim,
   limit: number,
-  run: (round: { token: string; look: number | null }) => Promise<ClaimRow<R>[]>,
+  run: (round: { token: string; look: number | null; wary: boolean }) => Promise<ClaimRow<R>[]>,
   toLeaseOf: (row: R) => L,
 ): Promise<Claimed<L>> {
   const claimed: Claimed<L> = { leases: [], ended: [], deadSeats: 0, isShort: false };
   // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3). Nor does
   // one whose rows are all held by others: one wide round then looks behind them, in every lane.
   for (let round = 0; ; round++) {
-    const rows = await run({
-      token: round === 0 ? token : `${token}.${round}`,
-      look: round === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** round),
-    });
+    const rows = await unlessInTheWay((wary) =>
+      run({
+        token: round === 0 ? token : `${token}.${round}`,
+        look: round === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** round),
+        wary,
+      }),
+    );
     const before = claimed.ended.length;
     claimed.deadSeats = rows[0]?.dead_seats ?? 0;
     const asked = limit - claimed.deadSeats;

@@ -112,6 +112,15 @@ function textArray(oid: number) {
 
 /** Postgres' text form of a list of texts, where null is NULL. */
 function arrayLiteral(list: unknown[]): string {
-  const items = list.map((item) => (item == null ? "NULL" : `"${String(item).replace(/[\\"]/g, "\\$&")}"`));
-  return `{${items.join(",")}}`;
+  let text = "{";
+  for (const item of list) {
+    if (text.length > 1) text += ",";
+    text += item == null ? "NULL" : `"${escaped(String(item))}"`;
+  }
+  return `${text}}`;
+}
+
+/** Most texts need no escape, and to find that out is a third of the cost of a replace. */
+function escaped(text: string): string {
+  return text.includes('"') || text.includes("\\") ? text.replace(/[\\"]/g, "\\$&") : text;
 }

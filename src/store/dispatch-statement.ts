@@ -4,7 +4,8 @@
  * statement and one commit from the producer to the push, where waiting and being claimed would take two of each.
  */
 import type { KeptKinds } from "../job/events.ts";
-import { FACTS_BYTES, type LeaseRow, lanesOf, seatsOf } from "./claim-statement.ts";
+import { FACTS_BYTES, type LeaseRow, lanesOf } from "./claim-statement.ts";
+import { seatsOf } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf, isKept } from "./event-rows.ts";
 import type { HandOff, NewJob } from "./rows.ts";
@@ -151,7 +152,9 @@ function handed(sql: Sql, { maxBytes }: HandOff) {
         FROM fresh
         WHERE due_at <= now() AND NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = fresh.job_type)
         WINDOW sorted AS (ORDER BY priority, due_at, ord)
-      ) f JOIN (SELECT *, row_number() OVER (ORDER BY ord) AS nth FROM seat) s ON s.nth = f.nth
+      ) f JOIN (
+        SELECT c.*, row_number() OVER (ORDER BY p.ord) AS nth FROM seat p JOIN taker c ON c.nr = p.taker
+      ) s ON s.nth = f.nth
       WHERE (f.nth = 1 OR f.total <= ${maxBytes})
         AND (f.priority < (SELECT priority FROM queued)) IS NOT FALSE
     )`;

@@ -139,6 +139,7 @@ export const ADDED: Record<string, Added> = {
       "ai_delivery_wanted_idx",
     ],
   },
+  "0007_results": { columns: [], relations: [] },
 };
 
 /** What Django's later migrations take away again: whoever has one stands between 0003 and 0004. */

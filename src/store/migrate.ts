@@ -18,7 +18,7 @@ export { type SchemaState, schemaState } from "./schema-state.ts";
 export interface MigrateOptions {
   /** What is going on, a line at a time. */
   log?: Log;
-  /** Also drops the two indexes that only Django's own claim reads. */
+  /** Also drops the two indexes that only Django's own claim reads, and the foreign key of results. */
   finishCutOver?: boolean;
   /** How long to wait for another migrate's end; 10 minutes unless told. */
   waitMs?: number;

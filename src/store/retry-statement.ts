@@ -17,6 +17,22 @@ export interface RetryOptions {
 /** 40P01 deadlock, 40001 serialization failure, 55P03 lock timeout: the statement changed nothing and may go again. */
 export const TRANSIENT: ReadonlySet<string> = new Set(["40P01", "40001", "55P03"]);
 
+const UNIQUE_VIOLATION = "23505";
+
+/**
+ * Runs a statement that inserts rows which nothing should stand in the way of; where something does, it has changed
+ * nothing, and goes once more as the `wary` one, which puts its row in the place of that one. The wary one alone would do,
+ * but ON CONFLICT looks for each row in its index before it inserts it, which is a tenth of a claim.
+ */
+export async function unlessInTheWay<T>(run: (wary: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await run(false);
+  } catch (error) {
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error;
+    return await run(true);
+  }
+}
+
 /** The SQLSTATE of a failed statement, also when a library has wrapped it; undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {
   for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {

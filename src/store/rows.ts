@@ -78,6 +78,14 @@ export interface Lease extends JobFacts {
   workerId: string;
 }
 
+/** Who asks for jobs by a call, and for how many. */
+export interface Claimer {
+  workerId: string;
+  limit: number;
+  /** Kept with the leases, for replay. */
+  requestId: string | null;
+}
+
 /** Room for one job on a Work stream. */
 export interface Seat {
   instanceId: string;

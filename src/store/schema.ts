@@ -9,7 +9,6 @@ import {
   boolean,
   check,
   customType,
-  foreignKey,
   index,
   integer,
   jsonb,
@@ -91,10 +90,8 @@ export const aiResult = pgTable(
     payload: jsonb("payload"),
     jobId: bigint("job_id", { mode: "number" }).notNull(),
   },
-  (t) => [
-    unique("ai_result_job_id_key").on(t.jobId),
-    foreignKey({ name: "ai_result_job_id_63411619_fk_ai_job_id", columns: [t.jobId], foreignColumns: [aiJob.id] }),
-  ],
+  // No foreign key: what writes a result holds its job's lock. Django's own stays while its app is there.
+  (t) => [unique("ai_result_job_id_key").on(t.jobId)],
 );
 
 /** Results of earlier lives of jobs that were retried by hand. */

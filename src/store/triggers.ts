@@ -7,10 +7,22 @@ import { createHash } from "node:crypto";
 import type { ISql } from "postgres";
 
 /** The triggers on ai_job, by name. */
-export const TRIGGERS = ["ai_job_fence", "ai_job_put", "ai_job_move", "ai_job_gone", "ai_job_clear"] as const;
+export const TRIGGERS = [
+  "ai_job_fence",
+  "ai_job_put",
+  "ai_job_move",
+  "ai_job_gone",
+  "ai_job_results",
+  "ai_job_clear",
+] as const;
 
 /** Their functions; migrate refuses a database where one of these names is taken. */
-export const TRIGGER_FUNCTIONS = ["ai_job_fence", "ai_job_keep_states", "ai_job_clear_states"] as const;
+export const TRIGGER_FUNCTIONS = [
+  "ai_job_fence",
+  "ai_job_keep_states",
+  "ai_job_drop_results",
+  "ai_job_clear_states",
+] as const;
 
 // Clears token and instance, so that a lease that another writer has ended cannot match again. It moves no state rows: in a
 // BEFORE trigger that ends in 27000 and 23505.
@@ -75,6 +87,16 @@ BEGIN
 END
 $body$`;
 
+// A result goes with its job, whoever removes that: no foreign key sees to it where Django is not there.
+const dropResults = (schema: string) => `
+CREATE OR REPLACE FUNCTION ai_job_drop_results() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp SET enable_seqscan = off AS $body$
+BEGIN
+  DELETE FROM ai_result r WHERE r.job_id = ANY (ARRAY(SELECT id FROM gone));
+  RETURN NULL;
+END
+$body$`;
+
 // DELETE, not TRUNCATE: a claim that has opened ai_ready and waits for ai_job would deadlock with the table lock.
 const clearStates = (schema: string) => `
 CREATE OR REPLACE FUNCTION ai_job_clear_states() RETURNS trigger LANGUAGE plpgsql
@@ -82,6 +104,7 @@ SECURITY DEFINER SET search_path = pg_catalog, ${schema}, pg_temp AS $body$
 BEGIN
   DELETE FROM ai_ready;
   DELETE FROM ai_lease;
+  DELETE FROM ai_result;
   RETURN NULL;
 END
 $body$`;
@@ -108,12 +131,14 @@ const ATTACH = [
    WHEN (NEW.move = OLD.move AND (${changed(STATE_COLUMNS)})) EXECUTE FUNCTION ai_job_keep_states()`,
   `CREATE TRIGGER ai_job_gone AFTER DELETE ON ai_job FOR EACH ROW
    WHEN (OLD.status IN ('PENDING', 'RUNNING')) EXECUTE FUNCTION ai_job_keep_states()`,
+  `CREATE TRIGGER ai_job_results AFTER DELETE ON ai_job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT
+   EXECUTE FUNCTION ai_job_drop_results()`,
   `CREATE TRIGGER ai_job_clear AFTER TRUNCATE ON ai_job FOR EACH STATEMENT EXECUTE FUNCTION ai_job_clear_states()`,
 ];
 
 /** Changes with every edit of the trigger SQL, so that an upgrade installs it anew. */
 export const TRIGGERS_VERSION = createHash("sha256")
-  .update([FENCE, keepStates(""), clearStates(""), ...ATTACH].join("\n"))
+  .update([FENCE, keepStates(""), dropResults(""), clearStates(""), ...ATTACH].join("\n"))
   .digest("hex")
   .slice(0, 12);
 
@@ -122,7 +147,7 @@ export async function installTriggers(sql: ISql): Promise<void> {
   const [row] = await sql`SELECT quote_ident(n.nspname) AS schema FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'ai_job'::regclass`;
   const schema = String(row?.["schema"]);
-  for (const text of [FENCE, keepStates(schema), clearStates(schema)]) await sql.unsafe(text);
+  for (const text of [FENCE, keepStates(schema), dropResults(schema), clearStates(schema)]) await sql.unsafe(text);
   for (const name of TRIGGERS) await sql.unsafe(`DROP TRIGGER IF EXISTS ${name} ON ai_job`);
   for (const text of ATTACH) await sql.unsafe(text);
 }

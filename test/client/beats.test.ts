@@ -29,7 +29,7 @@ describe("heartbeats", () => {
       isAlive: () => state.alive,
     });
     beats.pace(3_000);
-    const hold = (leaseToken: string) => beats.hold({ jobId: "j", leaseToken });
+    const hold = (leaseToken: string) => beats.hold([{ jobId: "j", leaseToken }]);
     return { beats, hold, sent, judged, troubles, state };
   }
 

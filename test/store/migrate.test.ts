@@ -121,13 +121,14 @@ describe("a database made by the Django migrations", () => {
     expect(await fingerprint(adopted.sql)).toEqual(await fingerprint(fresh.sql));
   });
 
-  test("loses its claim indexes when the cut-over is finished, once", async () => {
+  test("loses its claim indexes and the key of results when the cut-over is finished, once", async () => {
     const { url, sql } = await djangoDatabase();
     await migrate(url);
     const lines: string[] = [];
     expect((await migrate(url, { finishCutOver: true, log: (line) => lines.push(line) })).done).toEqual([
       "dropped ai_job_status_next_run_idx",
       "dropped ai_job_lease_idx",
+      "dropped ai_result_job_id_63411619_fk_ai_job_id",
     ]);
     expect((await migrate(url, { finishCutOver: true, log: (line) => lines.push(line) })).done).toEqual([]);
     expect(lines).toContain("ai_job_lease_idx: not there, nothing to drop");

@@ -568,8 +568,9 @@ export type Hello = Message<"aibroker.v1.Hello"> & {
   maxByType: { [key: string]: number };
 
   /**
-   * The leases that it still works on, at most 1,000: Welcome gives a verdict for each. Leases that were pushed to this
-   * instance and are not named here go back at once, with the attempt spent.
+   * The leases that it still works on, at most 1,000, those included whose report has not been answered: Welcome gives a
+   * verdict for each. Leases that were pushed to this instance and are not named here go back at once, with the attempt
+   * spent, also where a report of them is on its way.
    *
    * @generated from field: repeated aibroker.v1.LeaseRef held = 6;
    */
