@@ -45,19 +45,21 @@ interface Got {
 const MOST_JOBS = 1_000;
 
 export function createClaimGatherer(options: ClaimGathererOptions): GatheredClaim {
-  /** By what the calls of one statement have in common; only those that are at work. */
-  const coalescers = new Map<string, Coalescer<Waiting, Got>>();
+  /** By what the calls of one statement have in common, as long as there are any. */
+  const groups = new Map<string, { coalescer: Coalescer<Waiting, Got>; calls: number }>();
   return async ({ workerId, types, maxJobs: limit, requestId }, leaseMs, signal) => {
     const key = JSON.stringify([leaseMs, types.toSorted()]);
-    const coalescer = coalescers.get(key) ?? createClaimCoalescer(options, types, leaseMs);
-    coalescers.set(key, coalescer);
+    const group = groups.get(key) ?? { coalescer: createClaimCoalescer(options, types, leaseMs), calls: 0 };
+    groups.set(key, group);
+    group.calls += 1;
     try {
       for (;;) {
-        const [got] = await coalescer.add([{ workerId, limit, requestId, signal }]);
+        const [got] = await group.coalescer.add([{ workerId, limit, requestId, signal }]);
         if (!got?.again || signal?.aborted) return got?.leases ?? [];
       }
     } finally {
-      if (coalescer.isIdle && coalescers.get(key) === coalescer) coalescers.delete(key);
+      group.calls -= 1;
+      if (group.calls === 0) groups.delete(key);
     }
   };
 }

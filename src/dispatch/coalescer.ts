@@ -3,8 +3,6 @@
 export interface Coalescer<I, O> {
   /** Resolves with one answer for each item, in order; rejects with what the statement threw. */
   add(items: I[]): Promise<O[]>;
-  /** Nothing is under way. */
-  readonly isIdle: boolean;
 }
 
 /**
@@ -58,9 +56,6 @@ export function createCoalescer<I, O>(
   }
 
   return {
-    get isIdle() {
-      return !running;
-    },
     add(items) {
       const { promise, resolve, reject } = Promise.withResolvers<O[]>();
       const weight = items.reduce((sum, item) => sum + weigh(item), 0);

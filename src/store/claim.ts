@@ -9,6 +9,7 @@ import { callsStatement, claimStatement, seatsStatement } from "./claim-takers.t
 import type { Sql } from "./db.ts";
 import { unlessInTheWay } from "./retry-statement.ts";
 import type { Claimer, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 export { claimStatement } from "./claim-takers.ts";
 
@@ -46,7 +47,7 @@ export async function claim(sql: Sql, options: ClaimOptions): Promise<Claimed> {
   return inRounds(
     options,
     options.limit,
-    (round) => claimStatement(sql, { ...options, ...round }),
+    (round) => claimStatement(quickly(sql), { ...options, ...round }),
     (row) => toLease(row, options.leaseMs),
   );
 }
@@ -65,7 +66,7 @@ export async function claimForCalls(
   const { leases, ended, isShort } = await inRounds(
     options,
     limit,
-    (round) => callsStatement(sql, { ...options, ...round }),
+    (round) => callsStatement(quickly(sql), { ...options, ...round }),
     (row) => ({ call: Number(row.session_id) - 1, lease: toLease(row, leaseMs) }),
   );
   const byCall = calls.map(() => [] as Lease[]);
@@ -82,7 +83,7 @@ export async function claimForSeats(sql: Sql, options: SeatClaimOptions): Promis
   return inRounds(
     options,
     options.seats.length,
-    (round) => seatsStatement(sql, { ...options, ...round }),
+    (round) => seatsStatement(quickly(sql), { ...options, ...round }),
     (row) => toSeatLease(row, options.leaseMs),
   );
 }

@@ -6,6 +6,7 @@ import type { Sql } from "./db.ts";
 import { dispatchStatement, type HandedRow, handOffStatement, type KnownRow } from "./dispatch-statement.ts";
 import { foldRepeats } from "./repeats.ts";
 import type { Dispatched, HandOff, NewJob, SeatLease } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /** Another transaction stored one of the ids or keys between our look and our insert; the next look sees it. */
 const UNIQUE_VIOLATION = "23505";
@@ -81,8 +82,8 @@ async function insertUnknown(
   kept: KeptKinds,
   handOff: HandOff | undefined,
 ): Promise<[KnownRow[], SeatLease[]]> {
-  if (handOff === undefined) return [await dispatchStatement(sql, jobs, kept), []];
-  const rows = await handOffStatement(sql, jobs, kept, handOff);
+  if (handOff === undefined) return [await dispatchStatement(quickly(sql), jobs, kept), []];
+  const rows = await handOffStatement(quickly(sql), jobs, kept, handOff);
   const handed = rows.filter((row) => row.by === null).map((row) => leaseOf(row, handOff));
   return [rows.filter((row) => row.by !== null), handed];
 }

@@ -2,12 +2,14 @@
 import type { Sql } from "./db.ts";
 import { among, namedJobs } from "./lookups.ts";
 import type { Beat, Renewal } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /**
  * Extends each lease to now + leaseMs, and never shortens it, if its token is current, whatever the clock says: only a
  * reclaim ends a lease. Answers in the order of `beats`.
  */
-export async function heartbeat(sql: Sql, beats: Beat[], leaseMs: number): Promise<Renewal[]> {
+export async function heartbeat(pool: Sql, beats: Beat[], leaseMs: number): Promise<Renewal[]> {
+  const sql = quickly(pool);
   // A statement that waited has an older now() than one that came after it: what was promised stays.
   const extended = (column: string) =>
     sql`greatest(${sql.unsafe(column)}, now() + ${leaseMs}::float8 * interval '1 millisecond')`;

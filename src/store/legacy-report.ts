@@ -8,6 +8,7 @@ import { among, movedSince, unready } from "./lookups.ts";
 import { untilSeen } from "./overtaken.ts";
 import { AGE_MS, backoffMs } from "./report.ts";
 import type { LegacyReport, LegacyReported, LegacyVerdict } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /**
  * A DONE is taken while the job has not ended, whoever holds it, also when it waits: the first result wins. A FAILED
@@ -19,7 +20,9 @@ export async function legacyReport(
   backoff: Backoff,
   kept: KeptKinds = ALL_KINDS,
 ): Promise<LegacyReported> {
-  const [row] = await untilSeen([report], ([item]) => reportStatement(sql, item as LegacyReport, backoff, kept));
+  const [row] = await untilSeen([report], ([item]) =>
+    reportStatement(quickly(sql), item as LegacyReport, backoff, kept),
+  );
   const nothing = { type: null, attempt: null, to: null, durationMs: null, ageMs: null, instanceId: null, token: null };
   if (row === undefined) return { verdict: "not_found", ...nothing };
   const { verdict, job_type: type, attempt, to, token, instance_id: instanceId } = row;

@@ -5,12 +5,14 @@ import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, jobOf } from "./lookups.ts";
 import type { Reclaimed } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /**
  * Takes back up to `limit` leases. A job with attempts left is PENDING again at once; one without is FAILED
  * (`max_attempts_exceeded`); one to be cancelled is CANCELLED. Never waits for a lock: what another holds is skipped.
  */
-export async function reclaim(sql: Sql, limit: number, kept: KeptKinds = ALL_KINDS): Promise<Reclaimed[]> {
+export async function reclaim(pool: Sql, limit: number, kept: KeptKinds = ALL_KINDS): Promise<Reclaimed[]> {
+  const sql = quickly(pool);
   const rows = await sql<ReclaimRow[]>`
     WITH lapsed AS MATERIALIZED (
       SELECT ${ending(sql)}

@@ -5,6 +5,7 @@ import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, namedJobs } from "./lookups.ts";
 import type { LeaseRef, Released } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 const RELEASED: EventColumns = {
   seq: "event_seq + 1",
@@ -22,12 +23,13 @@ const RELEASED: EventColumns = {
  * worker has seen them. Answers in the order of `leases`.
  */
 export async function release(
-  sql: Sql,
+  pool: Sql,
   leases: LeaseRef[],
   maxDeliveries: number,
   unseenOnly = false,
   kept: KeptKinds = ALL_KINDS,
 ): Promise<Released[]> {
+  const sql = quickly(pool);
   const next = sql`(CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
     WHEN j.returns + 1 >= ${maxDeliveries} THEN 'FAILED' ELSE 'PENDING' END)`;
   // The same lease may be named twice.

@@ -7,6 +7,7 @@ import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { among, namedJobs } from "./lookups.ts";
 import { unlessInTheWay } from "./retry-statement.ts";
 import type { Report, Reported, ReportStatus } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /**
  * Settles each report in one statement: state, result row and queue rows together. Answers in the order of `reports`;
@@ -18,7 +19,7 @@ export async function report(
   backoff: Backoff,
   kept: KeptKinds = ALL_KINDS,
 ): Promise<Reported[]> {
-  const rows = await unlessInTheWay((wary) => reportStatement(sql, reports, backoff, kept, wary));
+  const rows = await unlessInTheWay((wary) => reportStatement(quickly(sql), reports, backoff, kept, wary));
   return rows.map((r) => ({
     jobId: r.job_id,
     status: r.verdict,

@@ -1,7 +1,8 @@
-/** The pure parts of the SDK: back-off, addresses, ids, JSON texts, seats, the limit of messages. */
+/** The pure parts of the SDK: back-off, addresses, ids, JSON texts, seats, leases, the limit of messages. */
 import { describe, expect, test } from "vitest";
 import { createAddresses } from "../../src/client/addresses.ts";
 import { backoffMs } from "../../src/client/backoff.ts";
+import { Cancelled, LeaseLost, Shutdown } from "../../src/client/failures.ts";
 import { FrameBudget } from "../../src/client/frame-budget.ts";
 import { newJobId } from "../../src/client/job-id.ts";
 import { jsonObject, storableText } from "../../src/client/json-text.ts";
@@ -124,6 +125,72 @@ describe("seats", () => {
     seats.close();
     expect(seats.take(lease("1"), "ocr")).toBeUndefined();
     expect(seats.room().maxInFlight).toBe(0);
+  });
+
+  test("the room is the same object until the lease of a seat is lost, such a seat is left, or it is closed", () => {
+    const seats = given();
+    const first = seats.room();
+    const kept = seats.take(lease("1"), "ocr");
+    const lost = seats.take(lease("2"), "embedding");
+    expect(seats.leave(kept!)).toBe(true);
+    seats.lose("1");
+    seats.lose("unknown");
+    expect(seats.room()).toBe(first);
+
+    seats.lose("2");
+    const fewer = seats.room();
+    expect(fewer).toEqual({ maxInFlight: 2, maxByType: { ocr: 2, embedding: 1 } });
+    expect(seats.room()).toBe(fewer);
+    seats.leave(seats.take(lease("3"), "ocr")!);
+    expect(seats.room()).toBe(fewer);
+
+    seats.leave(lost!);
+    const again = seats.room();
+    expect(again).toEqual(first);
+    expect(seats.room()).toBe(again);
+
+    seats.close();
+    expect(seats.room()).toEqual({ maxInFlight: 0, maxByType: { ocr: 2, embedding: 2 } });
+    expect(seats.room()).toBe(seats.room());
+    expect(first).toEqual({ maxInFlight: 3, maxByType: { ocr: 2, embedding: 2 } });
+  });
+});
+
+describe("a lease", () => {
+  const given = () => new Lease({ jobId: "j", leaseToken: "t" });
+
+  test("tells why its handler is to stop, though nobody has asked for the signal", () => {
+    const lease = given();
+    expect(lease.reason).toBeUndefined();
+    const reason = new Cancelled("enough");
+    lease.abort(reason);
+    expect(lease.reason).toBe(reason);
+    expect(lease.isLost).toBe(false);
+  });
+
+  test("a signal that is asked for afterwards is aborted, with the first reason", () => {
+    const lease = given();
+    const reason = new Shutdown("the worker stops");
+    lease.abort(reason);
+    lease.lose();
+    expect(lease.signal.aborted).toBe(true);
+    expect(lease.signal.reason).toBe(reason);
+    lease.abort(new Cancelled("enough"));
+    expect([lease.signal.reason, lease.reason]).toEqual([reason, reason]);
+    expect(lease.isLost).toBe(true);
+  });
+
+  test("a signal that was asked for before is the same one, and is aborted once", () => {
+    const lease = given();
+    const { signal } = lease;
+    const heard: unknown[] = [];
+    signal.addEventListener("abort", () => heard.push(signal.reason));
+    expect(signal.aborted).toBe(false);
+    lease.lose();
+    lease.abort(new Shutdown("the worker stops"));
+    expect(lease.signal).toBe(signal);
+    expect(heard).toEqual([expect.any(LeaseLost)]);
+    expect(lease.reason).toBe(heard[0]);
   });
 });
 

@@ -95,3 +95,33 @@ test("an item may weigh more than one: a batch stays within its weight, and one 
   expect(batches).toEqual([[1], [4, 5, 1], [1], [30], [2]]);
   expect(await Promise.all(calls)).toEqual([[10], [40, 50], [10], [10], [300], [20]]);
 });
+
+test("a failure that is not to be tried again is each call's own, and the next batch goes on", async () => {
+  const { run, batches, ends } = gated();
+  const asked: unknown[] = [];
+  const coalescer = createCoalescer(
+    run,
+    3,
+    () => 1,
+    (err) => {
+      asked.push(err);
+      return false;
+    },
+  );
+  const calls = [[1], [2], [3, 4], [5]].map((items) => coalescer.add(items));
+  const outcome = Promise.allSettled(calls);
+  const lost = new Error("the answer was lost");
+  ends[0]?.resolve();
+  await settled();
+  ends[1]?.reject(lost);
+  await settled();
+  ends[2]?.resolve();
+  expect(await outcome).toEqual([
+    { status: "fulfilled", value: [10] },
+    { status: "rejected", reason: lost },
+    { status: "rejected", reason: lost },
+    { status: "fulfilled", value: [50] },
+  ]);
+  expect(batches).toEqual([[1], [2, 3, 4], [5]]);
+  expect(asked).toEqual([lost]);
+});

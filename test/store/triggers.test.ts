@@ -202,6 +202,7 @@ describe("the small tables follow", () => {
         await tx.unsafe(`SET LOCAL ROLE ${role}`);
         await tx`INSERT INTO ai_job (job_id, job_type) VALUES ('j1', 'ocr'), ('j2', 'ocr')`;
         await tx`UPDATE ai_job SET status = 'RUNNING' WHERE job_id = 'j1'`;
+        await tx`DELETE FROM ai_job WHERE job_id = 'j2'`;
       });
       await expectNoDrift(db);
     } finally {
