@@ -8,7 +8,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { chooseNode, chooseProgram, pinnedNode } from "./choose.js";
+import { chooseNode, chooseProgram, nodeFlags, pinnedNode } from "./choose.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -19,8 +19,10 @@ async function main() {
   const choice = chooseNode({ pinned: findPinned(), host, floor: program.floor });
   if ("fault" in choice) return stop(choice.fault);
   const script = root + program.path;
-  if (isSame(choice.node, host.path)) return import(pathToFileURL(script).href);
-  return become(choice.node, [script, ...process.argv.slice(2)]);
+  const flags = nodeFlags(process.env.NODE_OPTIONS);
+  const isReady = !("execve" in process) || flags.every((flag) => process.execArgv.includes(flag));
+  if (isReady && isSame(choice.node, host.path)) return import(pathToFileURL(script).href);
+  return become(choice.node, [...flags, script, ...process.argv.slice(2)]);
 }
 
 /** @returns {string | undefined} */

@@ -34,8 +34,11 @@ export interface BrokerProcess {
 }
 
 const ROOT = resolve(import.meta.dirname, "../..");
-/** What npm installs, not the sources: these cost 40 MiB and a second of compiling more. */
+/** What npm installs, as its launcher starts it, not the sources: these cost 40 MiB and a second of compiling more. */
 const MAIN = join(ROOT, "dist/main.js");
+const { nodeFlags } = (await import(new URL("../../bin/choose.js", import.meta.url).href)) as {
+  nodeFlags(nodeOptions: string | undefined): string[];
+};
 /** What `serve` prints on stdout once it takes calls. */
 const READY = /listening on (https?:\/\/\S+)/;
 const STOP_WITHIN_MS = 40_000;
@@ -48,11 +51,15 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerProcess
   const profile = options.profileTo === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profileTo}`];
   const inspect = options.inspect === true ? ["--inspect=127.0.0.1:0"] : [];
   // The log goes straight to the file: nobody else spends time on it.
-  const child = spawn(process.execPath, [...profile, ...inspect, MAIN, "serve"], {
-    cwd: options.folder,
-    env: environmentOf(options),
-    stdio: ["ignore", "pipe", log],
-  });
+  const child = spawn(
+    process.execPath,
+    [...nodeFlags(process.env["NODE_OPTIONS"]), ...profile, ...inspect, MAIN, "serve"],
+    {
+      cwd: options.folder,
+      env: environmentOf(options),
+      stdio: ["ignore", "pipe", log],
+    },
+  );
   closeSync(log);
   // Whatever ends the bench must not leave a broker behind.
   const kill = () => void child.kill("SIGKILL");

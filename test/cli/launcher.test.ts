@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 import { LAUNCHER, type Running, watch } from "./run-cli.ts";
 
 // By its URL: what the launcher consists of is JavaScript, for it runs on Nodes that know no TypeScript.
-const { chooseNode, chooseProgram, DIST_FLOOR, isAtLeast, pinnedNode, SOURCE_FLOOR } = await import(
+const { chooseNode, chooseProgram, DIST_FLOOR, isAtLeast, nodeFlags, pinnedNode, SOURCE_FLOOR } = await import(
   new URL("../../bin/choose.js", import.meta.url).href
 );
 
@@ -113,6 +113,16 @@ describe("a launch", () => {
   test("runs on the host's Node where there is no pinned one", async () => {
     const root = givenPackage({ "dist/main.js": REPORT }, false);
     expect(await launch(root, ["a"], true).done).toEqual({ code: 7, stdout: "undefined a\n", stderr: "" });
+  });
+
+  test.each([true, false])("keeps the program's young generation small (pinned Node: %s)", async (pinned) => {
+    const root = givenPackage({ "src/main.ts": "console.log(process.execArgv.join());" }, pinned);
+    expect((await launch(root, [], true).done).stdout).toBe("--max-semi-space-size=8\n");
+  });
+
+  test("leaves it to NODE_OPTIONS where that speaks of it", () => {
+    expect(nodeFlags("--trace-gc --max-semi-space-size=32")).toEqual([]);
+    expect(nodeFlags("--trace-gc")).toEqual(["--max-semi-space-size=8"]);
   });
 
   test("says what to do when the package is not whole", async () => {
