@@ -6,9 +6,12 @@ const PROGRAMS = [
   "test/examples/**/*.test.ts",
   "test/cli/{client-commands,demo,launcher,mutual-tls,package,serve,watch}.test.ts",
   "test/client/{rolling-restart,watch-churn,worker-process}.test.ts",
+  "test/faults/{faults,history/crash}.test.ts",
+  "test/hostile/**/*.test.ts",
   "test/loops/ec2-moto.test.ts",
   "test/rpc/browser-page.test.ts",
   "test/scripts/contract.test.ts",
+  "test/security/{data-folder,secrets}.test.ts",
   "test/store/embedded*.test.ts",
   "test/stories/work-database.test.ts",
   "test/tracing/one-trace.test.ts",
@@ -17,6 +20,7 @@ const PROGRAMS = [
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
 const SHARING = [
   "test/{config,dispatch,job,loops,metrics,ops,rest,rpc,server}/**/*.test.ts",
+  "test/faults/history/{good,bad-calls,bad-rows,bad-events,property,row-history}.test.ts",
   "test/store/!(embedded*).test.ts",
   "test/stories/!(work-database).test.ts",
   "test/{config,tokens}.test.ts",
@@ -36,6 +40,16 @@ export default defineConfig({
     ...limits,
     globalSetup: ["test/support/global-setup.ts"],
     sequence: { sequencer: SlowFirst },
+    // What decides over jobs. `npm run coverage`
+    coverage: {
+      include: ["src/{job,store,dispatch}/**"],
+      reporter: ["text-summary", "html"],
+      thresholds: {
+        "src/job/**": { branches: 95 },
+        "src/store/**": { branches: 95 },
+        "src/dispatch/**": { branches: 95 },
+      },
+    },
     projects: [
       { test: { ...limits, name: "own", include: ["test/**/*.test.ts"], exclude: [...PROGRAMS, ...SHARING] } },
       { test: { ...limits, name: "programs", include: PROGRAMS } },

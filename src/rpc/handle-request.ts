@@ -22,7 +22,7 @@ import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
 import { callValues } from "./drain.ts";
 import { describeBug } from "./errors.ts";
-import { createGrpcUnary, type GrpcUnary, type GrpcUnaryOptions, isPlainGrpc } from "./grpc-unary.ts";
+import { createGrpcUnary, type GrpcUnary, type GrpcUnaryOptions, isPlainGrpc, READING } from "./grpc-unary.ts";
 import { isGrpc, pathOf, refuseDraining, refuseFault, refuseForm, refuseHost, refuseUnknown } from "./refusals.ts";
 
 /** Answers a request and resolves true, or leaves it untouched and resolves false. */
@@ -50,6 +50,7 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
   const router = createConnectRouter({
     ...options.router,
     interceptors: [...options.router.interceptors],
+    binaryOptions: READING,
     acceptCompression: [compressionGzip, compressionBrotli],
     // What we send is not compressed: the broker's CPU is dearer than its network, and most clients merely accept it.
     compressMinBytes: 0xffffffff,

@@ -52,7 +52,7 @@ function begin(log: Logger, req: UnaryRequest | StreamRequest, calls: CallRecord
       line(code, reasonOf(code));
     },
     fail: (thrown) => {
-      const err = toConnectError(thrown);
+      const err = isGone(thrown) ? clientLeft(thrown) : toConnectError(thrown);
       if (err.code === Code.Internal && !(thrown instanceof ConnectError)) {
         log.error(
           { method, reason: reasonIn(err), err: describeBug(thrown) },
@@ -67,6 +67,18 @@ function begin(log: Logger, req: UnaryRequest | StreamRequest, calls: CallRecord
       return err;
     },
   };
+}
+
+/** What node says of an answer that nobody reads any more: no fault of ours. */
+function isGone(thrown: unknown): boolean {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return (
+    code === "ERR_STREAM_DESTROYED" || code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ERR_HTTP2_INVALID_STREAM"
+  );
+}
+
+function clientLeft(cause: unknown): ConnectError {
+  return new ConnectError("the client left", Code.Canceled, undefined, undefined, cause);
 }
 
 async function* observed<T>(messages: AsyncIterable<T>, call: Call, signal: AbortSignal): AsyncGenerator<T> {
@@ -86,7 +98,6 @@ async function* incoming<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
     yield* messages;
   } catch (thrown) {
     if (thrown instanceof ConnectError) throw thrown;
-    const left = new ConnectError("the client left", Code.Canceled, undefined, undefined, thrown);
-    throw left;
+    throw clientLeft(thrown);
   }
 }

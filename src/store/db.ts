@@ -3,6 +3,7 @@
 import postgres from "postgres";
 import { addressOf } from "./address.ts";
 import { drizzle, type PostgresJsDatabase } from "./drizzle.ts";
+import { openLines } from "./lines.ts";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;
@@ -39,10 +40,10 @@ export interface Database {
 
 /** Opens the pools; no connection is made before the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
-  const sql = openPool(options, options.poolSize, HOT);
-  const reserved = openPool(options, options.reservedSize, HOT);
-  const background = openPool({ ...options, ...BACKGROUND }, 1, HOT);
-  const cold = openPool(options, 2);
+  const sql = openLinesPool(options, options.poolSize, HOT);
+  const reserved = openLinesPool(options, options.reservedSize, HOT);
+  const background = openLinesPool({ ...options, ...BACKGROUND }, 1, HOT);
+  const cold = openLinesPool(options, 2, {});
   return {
     sql,
     reserved,
@@ -73,13 +74,30 @@ export const HOT = {
 // this side that gives way to whoever takes a result before its job, as Django's admin does.
 const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, applicationName: "ai-job-broker background" };
 
+/** For a broker: on connections that are never used again once they broke. */
+export function openLinesPool(options: PoolOptions, max: number, settings: Record<string, string>): Sql {
+  const client = (own?: Record<string, unknown>) =>
+    // One host: the socket is ours, and with several the driver waits for the next one.
+    own === undefined
+      ? openPool(options, 1, settings)
+      : openClient(options, 1, settings, { ...own, host: "localhost", port: 5432 });
+  return openLines({ client, max, connectTimeoutMs: CONNECT_TIMEOUT_S * 1_000 });
+}
+
+const CONNECT_TIMEOUT_S = 10;
+
 /** One pool, with the settings that the library's known traps ask for. */
 export function openPool(options: PoolOptions, max: number, settings: Record<string, string> = {}): Sql {
+  return openClient(options, max, settings, {});
+}
+
+function openClient(options: PoolOptions, max: number, settings: Record<string, string>, own: object): Sql {
   const { url, ...address } = addressOf(options.url);
   return postgres(url, {
     ...address,
+    ...own,
     max,
-    connect_timeout: 10,
+    connect_timeout: CONNECT_TIMEOUT_S,
     // Seconds until the next try: a broker is back as soon as its database is.
     backoff: (tries: number) => Math.min(1, tries * 0.1),
     // At the default of 100, a BEGIN that fills the pipeline leaves its connection unreserved (postgres.js #1189).

@@ -44,7 +44,7 @@ export async function bringUp(place: Place, settings: Record<string, string>, si
 
 async function own(place: Place, run: Run): Promise<Tenancy> {
   try {
-    await writeFile(ownerFile(place), `${process.pid}\n`);
+    await writeFile(ownerFile(place), `${process.pid}\n`, { mode: 0o600 });
     await give(ownerFile(place), place.account);
   } catch (cause) {
     await run.stop();

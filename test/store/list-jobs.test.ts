@@ -190,17 +190,44 @@ describe("among many ended jobs", () => {
     expect(text).not.toMatch(/Seq Scan|ai_job_pkey/);
   });
 
-  test("a search that runs out of time says how to narrow it", async ({ db }) => {
-    await givenEndedRows(db, 20_000);
-    const search = db.drizzle.transaction(async (tx) => {
+  /** The lists of a broker whose statements may take a millisecond. */
+  async function listHurried(db: Database, filter: Partial<JobFilter>): Promise<unknown> {
+    return await db.drizzle.transaction(async (tx) => {
       await tx.execute("SET LOCAL statement_timeout = 1");
       const hurried = { ...db, drizzle: tx as unknown as Database["drizzle"] };
-      return await listJobs(hurried, { ...ANY, errorContains: "needle" }, FIRST);
+      return await listJobs(hurried, { ...ANY, ...filter }, FIRST);
     });
-    await expect(search).rejects.toMatchObject({
+  }
+
+  test("a search that runs out of time says how to narrow it", async ({ db }) => {
+    await givenEndedRows(db, 20_000);
+    await expect(listHurried(db, { errorContains: "needle" })).rejects.toMatchObject({
       reason: "BAD_FIELD",
       field: "error_contains",
       message: expect.stringMatching(/ran out of time; narrow the filter: source_domain together with source_id/),
     });
+  });
+
+  test("a search that runs out of time names the field that the fewest jobs meet", async ({ db }) => {
+    const filters: [string, Partial<JobFilter>][] = [
+      ["error_contains", { errorContains: "needle", workerId: "nobody", types: ["none"] }],
+      ["worker_id", { workerId: "nobody", sourceId: "none" }],
+      ["source_id", { sourceId: "none", tenantId: "nobody" }],
+      ["tenant_id", { tenantId: "nobody", types: ["none"] }],
+      ["types", { types: ["none"], statuses: ["FAILED"] }],
+      ["statuses", { statuses: ["FAILED"] }],
+    ];
+    await db.sql.begin(async (tx) => {
+      await tx`LOCK TABLE ai_job`;
+      for (const [field, filter] of filters) {
+        await expect(listHurried(db, filter), field).rejects.toMatchObject({ reason: "BAD_FIELD", field });
+      }
+    });
+  });
+
+  test("a search that fails for another reason is not blamed on its filter", async ({ db }) => {
+    const search = listJobs(db, ANY, { ...FIRST, below: Number.NaN });
+    await expect(search).rejects.not.toMatchObject({ reason: "BAD_FIELD" });
+    await expect(search).rejects.toMatchObject({ cause: { code: "22P02" } });
   });
 });

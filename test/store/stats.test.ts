@@ -1,7 +1,9 @@
 import { expect } from "vitest";
+import type { Database } from "../../src/store/db.ts";
 import { stats } from "../../src/store/stats.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
+import { until } from "../support/until.ts";
 import { givenRows } from "./given-rows.ts";
 
 const ZERO = { due: 0, scheduled: 0, running: 0, done: 0, failed: 0, cancelled: 0, paused: false, oldestDueMs: null };
@@ -48,4 +50,33 @@ test("a paused type is shown, whether or not it has jobs", async ({ db }) => {
     { ...ZERO, type: "absent", paused: true },
     { type: "ocr", due: 1, paused: true },
   ]);
+});
+
+/** A count of ended jobs that waits for a lock of another transaction, until Postgres gives up its statement so. */
+async function countEnded(db: Database, how: "pg_cancel_backend" | "pg_terminate_backend"): Promise<unknown> {
+  return await db.sql.begin(async (tx) => {
+    await tx`LOCK TABLE ai_job`;
+    const counted = stats(db, { includeEnded: true }).catch((error: unknown) => error);
+    await until("the count waits and is ended", async () => {
+      // Not in the transaction, which keeps what it once saw of the others.
+      const ended = await db.sql.unsafe(`SELECT ${how}(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%WITH ready%'`);
+      return ended.length > 0;
+    });
+    return await counted;
+  });
+}
+
+test("a count of ended jobs that takes too long says to ask without them", async ({ db }) => {
+  expect(await countEnded(db, "pg_cancel_backend")).toMatchObject({
+    reason: "BAD_FIELD",
+    field: "include_ended",
+    message: expect.stringMatching(/took longer than 30 s: ask without it/),
+  });
+});
+
+test("a count of ended jobs that loses its connection is not called too slow", async ({ db }) => {
+  const error = await countEnded(db, "pg_terminate_backend");
+  expect(error).toBeInstanceOf(Error);
+  expect(error).not.toMatchObject({ reason: "BAD_FIELD" });
 });

@@ -1,0 +1,111 @@
+/** Lines between processes that break, fall silent, or lose what they carry. */
+import type { Cell } from "../cell.ts";
+import type { Dice } from "../dice.ts";
+import { pass } from "../pace.ts";
+import type { Link, Mode } from "../proxy.ts";
+import type { World } from "../world.ts";
+
+export const NETWORK: readonly Cell[] = [
+  {
+    name: "lost-replies",
+    about: "committed, and the reply is lost: Dispatch, Claim, Report, the stream, REST, statements",
+    rounds: 6,
+    async deal(world, dice) {
+      const links = [/^producer>/, /^plain\d+>/, /^plain\d+-reports>/, /^stream/, /^legacy/, />db$/];
+      for (const name of dice.shuffled(links).slice(0, 3)) {
+        for (const link of world.linksOf(name)) dealt(world, link, "lose-replies");
+      }
+      await pass(dice.between(100, 500));
+      heal(world);
+    },
+  },
+  {
+    name: "cut-lines",
+    about: "connections are reset, or refused for a while, anywhere",
+    rounds: 6,
+    async deal(world, dice) {
+      for (const link of some(world, dice, />[ab]$/)) {
+        world.fault(`reset of ${link.name}`);
+        link.cut();
+        if (dice.chance(0.5)) link.set("refuse");
+      }
+      await pass(dice.between(50, 700));
+      heal(world);
+    },
+  },
+  {
+    name: "half-open",
+    about: "a peer is gone and nobody says so, either way, between workers and brokers; or bytes come late",
+    rounds: 4,
+    async deal(world, dice) {
+      const mode = dice.pick<Mode>(["half-open", "half-open", "stall"]);
+      for (const link of some(world, dice, />[ab]$/)) dealt(world, link, mode);
+      await pass(dice.between(300, 2_500));
+      heal(world);
+    },
+  },
+  {
+    name: "cut-database",
+    about: "a broker is cut from Postgres and not from its workers, or from its workers and not from Postgres",
+    rounds: 4,
+    async deal(world, dice) {
+      const broker = dice.pick(["a", "b"]);
+      const side = dice.chance(0.7) ? new RegExp(`^${broker}>db$`) : new RegExp(`>${broker}$`);
+      const mode = dice.pick<Mode>(["refuse", "stall"]);
+      for (const link of world.linksOf(side)) dealt(world, link, mode);
+      await pass(dice.between(200, 2_500));
+      heal(world);
+    },
+  },
+  {
+    name: "reset-database",
+    about: "a broker's connections to Postgres are reset, again and again; new ones get through",
+    rounds: 8,
+    async deal(world, dice) {
+      const link = dice.pick(world.linksOf(/>db$/));
+      world.fault(`reset of ${link.name}`);
+      link.cut();
+      await pass(dice.between(50, 600));
+    },
+  },
+  {
+    name: "half-open-database",
+    about: "Postgres is gone for a broker's connections, and nobody tells it; new ones get through",
+    rounds: 2,
+    async deal(world, dice) {
+      const link = dice.pick(world.linksOf(/>db$/));
+      dealt(world, link, "half-open");
+      await pass(dice.between(300, 1_500));
+      heal(world);
+      await pass(1_000);
+    },
+  },
+  {
+    name: "slow-database",
+    about: "each statement takes 200 ms longer",
+    rounds: 2,
+    async deal(world, dice) {
+      for (const link of world.linksOf(/>db$/)) {
+        world.fault(`${link.name} is slow`);
+        link.delay(100);
+      }
+      await pass(dice.between(1_500, 2_500));
+      heal(world);
+    },
+  },
+];
+
+/** One to three of the lines that fit. */
+function some(world: World, dice: Dice, name: RegExp): Link[] {
+  return dice.shuffled(world.linksOf(name)).slice(0, dice.between(1, 3));
+}
+
+function dealt(world: World, link: Link, mode: Mode): void {
+  world.fault(`${link.name}: ${mode}`);
+  link.set(mode);
+}
+
+function heal(world: World): void {
+  for (const link of world.links) link.heal();
+  world.note("the lines carry again");
+}

@@ -1,0 +1,51 @@
+/** Workers that report in other ways than they should, and more of them than there is work. */
+import type { Cell } from "../cell.ts";
+import { pass } from "../pace.ts";
+
+const PLAIN_ONLY = { stream: 0, plain: 2, legacy: 0 };
+
+export const REPORTS: readonly Cell[] = [
+  {
+    name: "repeated-reports",
+    about: "each report comes several times, in any order, on any broker, some late and some with the opposite outcome",
+    world: { workers: PLAIN_ONLY, plain: { habit: "repeats" } },
+    async deal(world, dice) {
+      world.fault("a reset of all lines, beside reports that repeat themselves");
+      for (const link of world.linksOf(/-reports>/)) link.cut();
+      await pass(dice.between(500, 1_500));
+    },
+  },
+  {
+    name: "crossed-batches",
+    about: "batches of reports and heartbeats that name the same jobs in opposite orders at the same time",
+    world: {
+      workers: PLAIN_ONLY,
+      plain: { habit: "crosses", seats: 50 },
+      load: { perSecond: 200, batch: 50, ms: 10, cancelled: 0.05 },
+    },
+    async deal(world, dice) {
+      world.fault("a reset of a line, beside batches that cross");
+      dice.pick(world.linksOf(/-reports>/)).cut();
+      await pass(dice.between(800, 1_500));
+    },
+    async look({ sql }) {
+      const [row] = await sql`SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()`;
+      const count = Number(row?.["deadlocks"]);
+      return count === 0 ? [] : [`Postgres has broken ${count} deadlocks`];
+    },
+  },
+  {
+    name: "many-claimers",
+    about: "50 workers claim from one queue: 5,000 jobs, 100,000 in a full run",
+    world: {
+      workers: { ...PLAIN_ONLY, plain: 1, seats: 5 },
+      plain: { copies: 50 },
+      load: { perSecond: 1_000, batch: 200, ms: 5, failing: 0.01, cancelled: 0.005 },
+    },
+    async deal(world, dice, { full }) {
+      world.fault("a line is cut, beside 50 claimers");
+      dice.pick(world.linksOf(/^plain/)).cut();
+      await pass(full ? 500 : 1_200);
+    },
+  },
+];

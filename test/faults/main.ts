@@ -1,0 +1,127 @@
+/**
+ * The fault programme: real processes, a network of our own, and everything that goes wrong with them.
+ *   node test/faults/main.ts               each cell for a few seconds, about five minutes in all
+ *   node test/faults/main.ts --full        each cell with at least 10,000 jobs and 200 faults
+ *   --only NAME[,NAME]                     these cells alone
+ *   --seed N                               the faults of an earlier run
+ *   --out FOLDER                           also report.md and report.json there
+ *   --list                                 what there is
+ * Exits 0 when no rule is broken, 1 when one is, 2 on a wrong option.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { Cell } from "./cell.ts";
+import { CELLS } from "./cells/all.ts";
+import { clearAway, makeFolder, openCluster } from "./ground.ts";
+import { failureText, isBad, type Run, reportJson, reportMarkdown, tableText } from "./report.ts";
+import { type Outcome, runCell } from "./run-cell.ts";
+import { Stage } from "./stage.ts";
+
+interface Asked {
+  cells: Cell[];
+  seed: number;
+  full: boolean;
+  out: string | undefined;
+  list: boolean;
+}
+
+class WrongOption extends Error {}
+
+function read(args: string[]): Asked {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: "string" },
+      seed: { type: "string" },
+      out: { type: "string" },
+      full: { type: "boolean", default: false },
+      list: { type: "boolean", default: false },
+    },
+  });
+  const names = values.only?.split(",").map((name) => name.trim());
+  const strange = names?.filter((name) => !CELLS.some((cell) => cell.name === name)) ?? [];
+  if (strange.length > 0) throw new WrongOption(`no such cell: ${strange.join(", ")}; --list shows all`);
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : Number(values.seed);
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new WrongOption("--seed takes a whole number");
+  const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
+  return { cells, seed, full: values.full, out: values.out, list: values.list };
+}
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+/** Progress is for a person who waits. */
+const progress = (line: string) => void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : "");
+
+async function runAll({ cells, seed, full }: Asked, folder: string): Promise<Run> {
+  const run: Run = { seed, full, postgres: "", outcomes: [], skipped: [] };
+  const ground = await openCluster(join(folder, "ground"));
+  run.postgres = ground.version;
+  const stage = new Stage({ folder, seed, alone: full }, ground);
+  try {
+    for (const cell of cells) {
+      const why = await cell.unable?.();
+      if (why === undefined) run.outcomes.push(await runOne(cell, run, stage));
+      else run.skipped.push({ cell: cell.name, why });
+      if (why !== undefined) say(`skip   ${cell.name}: ${why}`);
+    }
+  } finally {
+    await stage.close();
+    await ground.stop();
+  }
+  return run;
+}
+
+async function runOne(cell: Cell, { seed, full }: Run, stage: Stage): Promise<Outcome> {
+  progress(`${cell.name}: ${cell.about}`);
+  const outcome = await stage
+    .worldFor(cell)
+    .then((world) => runCell(cell, world, { seed, full, say: progress }))
+    .catch((error: unknown) => broken(cell, error));
+  progress("");
+  const { jobs, faults, notes } = outcome;
+  const bad = isBad(outcome);
+  say(`${bad ? "BROKEN" : "ok    "} ${cell.name}: ${jobs} jobs, ${faults} faults; ${notes.join("; ")}`);
+  if (!bad) return outcome;
+  // What comes next begins anew.
+  const kept = await stage.close(true);
+  say(`${failureText(outcome, { seed, full })}\nIts history, logs and rows are in ${kept}.`);
+  return outcome;
+}
+
+/** A cell that could not be brought to its end has held nothing. */
+function broken({ name }: Cell, error: unknown): Outcome {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const none = { jobs: 0, faults: 0, lost: 0, repeated: 0, seconds: 0, recoverMs: undefined, verdict: undefined };
+  return { cell: name, ...none, violations: 1, notes: [], faultsFound: [what] };
+}
+
+async function main(asked: Asked): Promise<0 | 1> {
+  if (asked.list) {
+    for (const { name, about } of asked.cells) say(`${name.padEnd(22)}  ${about}`);
+    return 0;
+  }
+  const folder = makeFolder();
+  // Some twenty processes a cell compile the same modules.
+  process.env["NODE_COMPILE_CACHE"] ??= join(folder, "compiled");
+  say(`seed ${asked.seed}, in ${folder}`);
+  const run = await runAll(asked, folder);
+  say(`\n${tableText(run)}`);
+  if (asked.out !== undefined) {
+    mkdirSync(asked.out, { recursive: true });
+    writeFileSync(join(asked.out, "report.md"), reportMarkdown(run));
+    writeFileSync(join(asked.out, "report.json"), `${JSON.stringify(reportJson(run), null, 2)}\n`);
+  }
+  if (!run.outcomes.some(isBad)) clearAway(folder);
+  return run.outcomes.some(isBad) ? 1 : 0;
+}
+
+let code: number;
+try {
+  code = await main(read(process.argv.slice(2)));
+} catch (error) {
+  const isOurs = error instanceof WrongOption || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+  process.stderr.write(`${isOurs ? (error as Error).message : (error as Error).stack}\n`);
+  code = isOurs ? 2 : 1;
+}
+// Left to end by itself, Node 26 turns in circles for a minute while it frees the connections that were reset.
+process.exit(code);

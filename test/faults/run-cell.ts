@@ -1,0 +1,182 @@
+/** One cell from its first fault to its verdict: faults, heal, drain, check. */
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TERMINAL_KINDS } from "../../src/job/events.ts";
+import type { Sql } from "../../src/store/db.ts";
+import { until } from "../support/until.ts";
+import type { Cell } from "./cell.ts";
+import { Dice } from "./dice.ts";
+import { checkHistory, type RowHistory, type Verdict } from "./history/check.ts";
+import { writeLines } from "./history/lines.ts";
+import { type CallRecord, readRecords } from "./history/record.ts";
+import { readFinal, readRowHistory } from "./history/row-history.ts";
+import type { Options } from "./history/violation.ts";
+import { nowUs, pass, within } from "./pace.ts";
+import { BACKOFF, CANCEL_GRACE_MS, MAX_DELIVERIES, type World } from "./world.ts";
+
+export interface RunOptions {
+  seed: number;
+  full: boolean;
+  say: (line: string) => void;
+}
+
+/** What came of a cell. */
+export interface Outcome {
+  cell: string;
+  jobs: number;
+  faults: number;
+  /** Acknowledged, and not there. */
+  lost: number;
+  /** Jobs with more than one result accepted or written. */
+  repeated: number;
+  violations: number;
+  /** From the heal until a job that was worked on ended. */
+  recoverMs: number | undefined;
+  seconds: number;
+  /** How often calls and statements went wrong, what was seen. */
+  notes: string[];
+  verdict: Verdict | undefined;
+  /** What is wrong beside what the checker finds. */
+  faultsFound: string[];
+}
+
+const QUICK_ROUNDS = 3;
+const FULL = { jobs: 10_000, faults: 200 };
+const RECOVER_WITHIN_MS = 30_000;
+const DRAIN_WITHIN_MS = 30_000;
+const TOLD_WITHIN_MS = 15_000;
+
+/** Leaves the world healed and at rest, where it can. */
+export async function runCell(cell: Cell, world: World, run: RunOptions): Promise<Outcome> {
+  const since = performance.now();
+  world.faults = 0;
+  await world.producer.ask("go");
+  const { faultsFound, recoverMs } = await live(cell, world, run);
+  const { verdict, jobs, notes } = await judge(cell, world);
+  await world.turnPage();
+  const broken = (rule: string) => verdict.rules.find(({ name }) => name === rule)?.broken ?? 0;
+  return {
+    cell: cell.name,
+    jobs,
+    faults: world.faults,
+    lost: broken("acknowledged-dispatch-survives"),
+    repeated: broken("one-result-per-life"),
+    violations: verdict.violations.length + faultsFound.length,
+    recoverMs,
+    seconds: (performance.now() - since) / 1_000,
+    notes,
+    verdict,
+    faultsFound,
+  };
+}
+
+type Ended = Pick<Outcome, "faultsFound" | "recoverMs">;
+
+/** Faults, then none; the producer ends; all jobs end. */
+async function live(cell: Cell, world: World, { seed, full, say }: RunOptions): Promise<Ended> {
+  const dice = new Dice(seed, cell.name);
+  const faultsFound: string[] = [];
+  for (let round = 1; await goesOn(cell, world, round, full); round++) {
+    await cell.deal(world, dice, { full, round });
+    say(`${cell.name}: round ${round}, ${world.faults} faults`);
+    await pass(dice.between(100, 400));
+  }
+  world.note("the faults are over");
+  const healedUs = nowUs();
+  await world.heal();
+  const recovered = await until("a job ends", () => world.hasEnded(healedUs), RECOVER_WITHIN_MS).catch(String);
+  const recoverMs = recovered === true ? Math.round((nowUs() - healedUs) / 1_000) : undefined;
+  if (recoverMs === undefined) faultsFound.push(`no job has ended within ${RECOVER_WITHIN_MS} ms of the heal`);
+  world.note("the producer is to end");
+  if (!(await within(DRAIN_WITHIN_MS, world.producer.ask("pause")))) {
+    faultsFound.push(`the producer had calls unanswered ${DRAIN_WITHIN_MS} ms after the heal`);
+  }
+  const drained = await until("all jobs have ended", () => isDrained(world), DRAIN_WITHIN_MS).catch(() => false);
+  // The checker finds those that have not ended; who still works on them would only blur the picture.
+  if (!drained) {
+    await world.end();
+    return { faultsFound, recoverMs };
+  }
+  await until("the watch has told all ends", () => isTold(world), TOLD_WITHIN_MS).catch(() => undefined);
+  faultsFound.push(...((await cell.look?.(world)) ?? []));
+  return { faultsFound, recoverMs };
+}
+
+async function goesOn(cell: Cell, world: World, round: number, full: boolean): Promise<boolean> {
+  if (!full) return round <= (cell.rounds ?? QUICK_ROUNDS);
+  if (world.faults < FULL.faults) return true;
+  const [row] = await world.sql`SELECT count(*)::int AS jobs FROM ai_job`;
+  return Number(row?.["jobs"]) < FULL.jobs;
+}
+
+async function isDrained({ sql }: World): Promise<boolean> {
+  const rows = await sql`SELECT FROM ai_job WHERE status IN ('PENDING', 'RUNNING') LIMIT 1`;
+  return rows.length === 0;
+}
+
+async function isTold({ sql, producer }: World): Promise<boolean> {
+  const [row] = await sql`SELECT count(*)::int AS ends FROM ai_event WHERE kind IN ${sql([...TERMINAL_KINDS])}`;
+  return (await producer.ask<number>("seen")) >= Number(row?.["ends"]);
+}
+
+async function judge(cell: Cell, world: World): Promise<Pick<Outcome, "jobs" | "notes"> & { verdict: Verdict }> {
+  const { folder } = world.options;
+  const options: Partial<Options> = {
+    backoff: BACKOFF,
+    cancelGraceMs: CANCEL_GRACE_MS,
+    maxDeliveries: MAX_DELIVERIES,
+    subscribers: [{ name: "producer", kinds: TERMINAL_KINDS }],
+    ...cell.check,
+  };
+  const rows = await rowsSince(world);
+  writeLines(join(folder, "rows.jsonl"), rows.versions);
+  writeLines(join(folder, "final.jsonl"), rows.final);
+  const { keptKinds, ...plain } = options;
+  const kept = keptKinds === undefined ? {} : { keptKinds: [...keptKinds] };
+  writeFileSync(join(folder, "options.json"), JSON.stringify({ ...plain, ...kept }));
+  const records = since(recordsIn(folder), world.from);
+  const verdict = checkHistory(records, rows, options);
+  return { verdict, jobs: rows.final.filter(({ table }) => table === "job").length, notes: notesOf(verdict, records) };
+}
+
+/** Of one moment, since some jobs may not have ended. */
+async function rowsSince({ sql, from }: World): Promise<RowHistory> {
+  const rows = await sql.begin("ISOLATION LEVEL REPEATABLE READ", async (tx) => ({
+    versions: await readRowHistory(tx as unknown as Sql),
+    final: await readFinal(tx as unknown as Sql),
+  }));
+  const old = new Set(rows.versions.filter((version) => version.nth <= from.nth).map(({ job }) => job));
+  const gone = new Set(rows.final.filter((row) => row.table === "job" && old.has(row.job)).map(({ id }) => id));
+  return {
+    versions: rows.versions.filter((version) => version.nth > from.nth),
+    final: rows.final.filter(({ id }) => !gone.has(id)),
+  };
+}
+
+/** Calls that ended after it, and those that have not. */
+function since(records: CallRecord[], { at }: World["from"]): CallRecord[] {
+  const over = new Set(
+    records
+      .filter((record) => record.phase !== "invoke" && record.at < at)
+      .map(({ process, call }) => `${process} ${call}`),
+  );
+  return records.filter((record) => !over.has(`${record.process} ${record.call}`));
+}
+
+const OURS = new Set(["rows.jsonl", "final.jsonl"]);
+
+function recordsIn(folder: string): CallRecord[] {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".jsonl") && !OURS.has(name));
+  return names.flatMap((name) => readRecords(join(folder, name)));
+}
+
+/** What the run had to live through: answers that say that something had happened before. */
+function notesOf(verdict: Verdict, records: CallRecord[]): string[] {
+  const words = new Map<string, number>();
+  for (const { phase, op, items = [] } of records) {
+    if (phase !== "ok" || (op !== "report" && op !== "dispatch")) continue;
+    for (const { status = "" } of items) words.set(status, (words.get(status) ?? 0) + 1);
+  }
+  const counted = ["DUPLICATE", "CONFLICT", "LEASE_LOST", "KNOWN"].map((word) => `${words.get(word) ?? 0} ${word}`);
+  return [`${verdict.calls} calls, ${verdict.unknown} of unknown outcome`, counted.join(", ")];
+}

@@ -1,0 +1,169 @@
+/** One call with given bytes, in each protocol, and what was answered, in one form for all. */
+import http2 from "node:http2";
+import { type DescMethod, fromBinary, fromJsonString } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
+import { errorFromJson } from "@connectrpc/connect/protocol-connect";
+import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
+import { ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb.ts";
+import { envelope } from "./frames.ts";
+
+export const PROTOCOLS = ["connect-json", "connect-proto", "grpc-web", "grpc"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+export interface Call {
+  method: DescMethod;
+  protocol: Protocol;
+  /** The messages of the request; of a unary one the first counts. */
+  messages: readonly Buffer[];
+  token: string;
+}
+
+export interface Answer {
+  /** 0: it went well. */
+  code: number;
+  reason: string | undefined;
+  domain: string | undefined;
+  /** Why it is no answer that a client can read. */
+  unreadable: string | undefined;
+}
+
+/** No call takes longer: some are asked to wait. */
+const DEADLINE_MS = 1_000;
+/** A watch lasts as long as this. */
+const STREAM_MS = 300;
+
+export interface Caller {
+  send(call: Call): Promise<Answer>;
+  close(): void;
+}
+
+export function openCaller(url: string): Caller {
+  const connect = () => http2.connect(url).on("error", () => undefined);
+  let session = connect();
+  const open = () => {
+    // A connection may be ended by what was sent on it.
+    if (session.closed || session.destroyed) session = connect();
+    return session;
+  };
+  return {
+    send: (call) => (call.protocol === "grpc" ? overHttp2(open(), call) : overHttp1(url, call)),
+    close: () => session.destroy(),
+  };
+}
+
+function pathOf({ parent, name }: DescMethod): string {
+  return `/${parent.typeName}/${name}`;
+}
+
+async function overHttp1(url: string, { method, protocol, messages, token }: Call): Promise<Answer> {
+  const type = { "connect-json": "application/json", "connect-proto": "application/proto" }[protocol as string];
+  const message = messages[0] as Buffer;
+  const answer = await fetch(url + pathOf(method), {
+    method: "POST",
+    headers: {
+      "content-type": type ?? "application/grpc-web+proto",
+      "x-worker-token": token,
+      ...(type === undefined ? { "grpc-timeout": `${DEADLINE_MS}m` } : { "connect-timeout-ms": `${DEADLINE_MS}` }),
+    },
+    body: new Uint8Array(type === undefined ? envelope(message) : message),
+  });
+  const bytes = Buffer.from(await answer.arrayBuffer());
+  if (type === undefined) return webAnswer(method, answer.headers, bytes);
+  if (answer.status !== 200) {
+    return refused(() => errorFromJson(JSON.parse(bytes.toString()), undefined, new ConnectError("no error")));
+  }
+  return read(() => {
+    if (protocol === "connect-json") fromJsonString(method.output, bytes.toString());
+    else fromBinary(method.output, bytes);
+  });
+}
+
+/** The message, and behind it the trailers in a frame of their own; or a head alone that has them. */
+function webAnswer(method: DescMethod, headers: Headers, bytes: Buffer): Answer {
+  if (headers.has("grpc-status")) return trailed(method, headers, []);
+  const frames = framesOf(bytes);
+  const trailer = frames.find(({ flags }) => (flags & 0x80) !== 0);
+  if (trailer === undefined) return unreadable("no trailers");
+  const lines = trailer.payload.toString("latin1").trimEnd().split("\r\n");
+  const fields = lines.map((line) => line.split(/: ?(.*)/s, 2) as [string, string]);
+  return trailed(
+    method,
+    new Headers(fields),
+    frames.filter((one) => one !== trailer),
+  );
+}
+
+function overHttp2(session: http2.ClientHttp2Session, { method, messages, token }: Call): Promise<Answer> {
+  const stream = session.request({
+    ":method": "POST",
+    ":path": pathOf(method),
+    "content-type": "application/grpc",
+    te: "trailers",
+    "x-worker-token": token,
+    "grpc-timeout": `${method.methodKind === "unary" ? DEADLINE_MS : STREAM_MS}m`,
+  });
+  const chunks: Buffer[] = [];
+  const trailers = new Headers();
+  const note = (fields: http2.IncomingHttpHeaders) => {
+    for (const name of ["grpc-status", "grpc-message", "grpc-status-details-bin"]) {
+      if (fields[name] !== undefined) trailers.set(name, String(fields[name]));
+    }
+  };
+  return new Promise((resolve) => {
+    stream.on("response", note).on("trailers", note);
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.on("error", () => undefined);
+    stream.on("close", () => {
+      if (!trailers.has("grpc-status")) resolve(unreadable(`the stream was closed with ${stream.rstCode}`));
+      else resolve(trailed(method, trailers, framesOf(Buffer.concat(chunks))));
+    });
+    stream.end(Buffer.concat(messages.map((message) => envelope(message))));
+  });
+}
+
+interface Framed {
+  flags: number;
+  payload: Buffer;
+}
+
+function framesOf(bytes: Buffer): Framed[] {
+  const frames: Framed[] = [];
+  for (let at = 0; at + 5 <= bytes.length; ) {
+    const length = bytes.readUInt32BE(at + 1);
+    frames.push({ flags: bytes[at] as number, payload: bytes.subarray(at + 5, at + 5 + length) });
+    at += 5 + length;
+  }
+  return frames;
+}
+
+function trailed(method: DescMethod, trailers: Headers, frames: readonly Framed[]): Answer {
+  if (trailers.get("grpc-status") !== "0") return refused(() => findTrailerError(trailers));
+  return read(() => {
+    if (method.methodKind === "unary" && frames.length !== 1) throw new Error(`${frames.length} messages`);
+    for (const { payload } of frames) fromBinary(method.output, payload);
+  });
+}
+
+function read(message: () => void): Answer {
+  try {
+    message();
+    return { code: 0, reason: undefined, domain: undefined, unreadable: undefined };
+  } catch (err) {
+    return unreadable(String(err));
+  }
+}
+
+function refused(error: () => ConnectError | undefined): Answer {
+  try {
+    const err = error();
+    const [info, ...more] = err?.findDetails(ErrorInfoSchema) ?? [];
+    if (err === undefined || more.length > 0) return unreadable("not one ErrorInfo");
+    return { code: err.code, reason: info?.reason, domain: info?.domain, unreadable: undefined };
+  } catch (err) {
+    return unreadable(String(err));
+  }
+}
+
+function unreadable(why: string): Answer {
+  return { code: -1, reason: undefined, domain: undefined, unreadable: why };
+}

@@ -1,0 +1,164 @@
+/** gRPC messages that are not what they say: lying lengths, messages in crumbs, and few bytes that become much. */
+import { gzipSync } from "node:zlib";
+import { expect } from "vitest";
+import { data, envelope, FLAG, frame, grpcHead, headers, TYPE } from "./frames.ts";
+import { API_TOKEN, type HostileBroker, WORKER_TOKEN } from "./hostile-broker.ts";
+import { type RawHttp2, rawHttp2 } from "./raw-http2.ts";
+import { sized, test } from "./under-attack.ts";
+
+const CLAIM = "aibroker.v1.WorkerService/Claim";
+const HEARTBEAT = "aibroker.v1.WorkerService/Heartbeat";
+const DISPATCH = "aibroker.v1.JobService/Dispatch";
+const MIB = 1024 * 1024;
+
+/** One call whose body is these bytes, in DATA frames of `size`; resolves when the broker has ended it, or has it. */
+async function call(
+  broker: HostileBroker,
+  method: string,
+  token: string,
+  body: Buffer,
+  size = 16_384,
+  more: Record<string, string> = {},
+  toItsEnd = true,
+) {
+  const one = await rawHttp2(broker.port);
+  await one.write(headers(1, grpcHead(method, token, Object.entries(more))));
+  for (let at = 0; at < body.length && one.ended === 0 && !one.closed; ) {
+    await one.until("there is a window", () => one.window > 0 || one.ended > 0 || one.closed);
+    const piece: Buffer[] = [];
+    for (let room = one.window; room > 0 && at < body.length && piece.length < 4_000; ) {
+      const part = body.subarray(at, at + Math.min(size, room));
+      at += part.length;
+      room -= part.length;
+      one.spend(part.length);
+      piece.push(data(1, part, at >= body.length));
+    }
+    await one.write(Buffer.concat(piece));
+  }
+  if (toItsEnd) await one.until("it is ended", () => one.ended > 0 || one.closed);
+  return one;
+}
+
+test("lengths that lie: longer, shorter, none, and the most there is", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const lies: [string, Buffer][] = [
+      ["more than comes", envelope(Buffer.from([0x0a, 1, 0x77]), 1_000)],
+      ["less than comes", envelope(Buffer.from([0x0a, 1, 0x77]), 1)],
+      ["none", envelope(Buffer.from([0x0a, 1, 0x77]), 0)],
+      ["4 GiB", envelope(Buffer.alloc(0), 0xffffffff)],
+      ["2 GiB", envelope(Buffer.alloc(10), 0x80000000)],
+      ["half a head", Buffer.from([0, 0, 0])],
+      ["packed that is not", envelope(Buffer.from([0x0a, 1, 0x77]), 3, 1)],
+      ["every flag", envelope(Buffer.from([0x0a, 1, 0x77]), 3, 255)],
+      ["nothing", Buffer.alloc(0)],
+      ["two messages", Buffer.concat([envelope(Buffer.alloc(0)), envelope(Buffer.alloc(0))])],
+    ];
+    const open: RawHttp2[] = [];
+    for (let round = 0; round < sized(10, 200); round++) {
+      for (const [what, body] of lies) {
+        const one = await rawHttp2(broker.port);
+        await one.write(Buffer.concat([headers(1, grpcHead(CLAIM, WORKER_TOKEN)), data(1, body, true)]));
+        await one.until(`a call of ${what} is ended`, () => one.ended > 0 || one.closed);
+        open.push(one);
+      }
+    }
+    return () => open.map((one) => one.destroy());
+  });
+});
+
+test("a thousand calls that say 32 MiB and send none of it", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const one = await rawHttp2(broker.port);
+    const head = envelope(Buffer.alloc(0), 32 * MIB);
+    for (let call = 0; call < 1_000; call++) {
+      const stream = 1 + 2 * call;
+      await one.write(Buffer.concat([headers(stream, grpcHead(DISPATCH, API_TOKEN)), data(stream, head)]));
+    }
+    return () => one.destroy();
+  });
+});
+
+test("a message in crumbs of one byte each", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const body = envelope(Buffer.alloc(sized(1, 8) * MIB));
+    const one = await call(broker, DISPATCH, API_TOKEN, body, 1);
+    expect(one.ended).toBe(1);
+    return () => one.destroy();
+  });
+});
+
+test("a message of nothing but empty items", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const one = await call(broker, HEARTBEAT, WORKER_TOKEN, envelope(pairs(0x12)));
+    return () => one.destroy();
+  });
+});
+
+test("a message of nothing but unknown fields", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const one = await call(broker, HEARTBEAT, WORKER_TOKEN, envelope(pairs(0x78)));
+    return () => one.destroy();
+  });
+});
+
+test("groups in groups in groups", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const one = await call(broker, HEARTBEAT, WORKER_TOKEN, envelope(Buffer.alloc(30 * MIB, 0x7b)));
+    return () => one.destroy();
+  });
+});
+
+test("packed bombs: a hundred thousand bytes that become a hundred million", async ({ withstands }) => {
+  const bomb = gzipSync(Buffer.alloc(sized(100, 1_000) * MIB));
+  await withstands(async (broker) => {
+    const packed = envelope(bomb, bomb.length, 1);
+    const all: RawHttp2[] = [];
+    for (let times = 0; times < 4; times++) {
+      all.push(await call(broker, HEARTBEAT, WORKER_TOKEN, packed, 16_384, { "grpc-encoding": "gzip" }));
+    }
+    return () => all.map((one) => one.destroy());
+  });
+});
+
+test("bytes without a call, and calls on streams that are not a client's", async ({ withstands }) => {
+  await withstands(async (broker) => {
+    const wrong = [
+      data(1, Buffer.alloc(1_000)),
+      data(0, Buffer.alloc(10)),
+      headers(2, grpcHead(CLAIM, WORKER_TOKEN)),
+      Buffer.concat([headers(5, grpcHead(CLAIM, WORKER_TOKEN)), headers(3, grpcHead(CLAIM, WORKER_TOKEN))]),
+      frame(TYPE.data, FLAG.endStream, 1, Buffer.alloc(10), 0xffffff),
+      frame(TYPE.headers, 0x2d, 1, Buffer.from([255, 1, 2, 3])),
+    ];
+    for (let round = 0; round < sized(20, 500); round++) {
+      for (const bytes of wrong) {
+        const one = await rawHttp2(broker.port);
+        await one.write(bytes);
+        one.destroy();
+      }
+    }
+    return () => undefined;
+  });
+});
+
+test("claims that wait, with millions of unknown fields each", async ({ withstands }) => {
+  // worker_id "w", types ["nothing"], wait 30 s.
+  const wait = Buffer.concat([
+    Buffer.from([0x0a, 1, 0x77, 0x12, 7]),
+    Buffer.from("nothing"),
+    Buffer.from([0x22, 2, 8, 30]),
+  ]);
+  await withstands(async (broker) => {
+    const body = envelope(Buffer.concat([wait, pairs(0x78)]));
+    const all: RawHttp2[] = [];
+    for (let claim = 0; claim < 3; claim++) all.push(await call(broker, CLAIM, WORKER_TOKEN, body, 16_384, {}, false));
+    return () => all.map((one) => one.destroy());
+  });
+});
+
+/** As many fields of two bytes as a message holds: an empty item, or the number 0. */
+function pairs(tag: number): Buffer {
+  const bytes = Buffer.alloc(30 * MIB);
+  for (let at = 0; at < bytes.length; at += 2) bytes[at] = tag;
+  return bytes;
+}
