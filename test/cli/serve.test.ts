@@ -3,6 +3,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { describe, expect } from "vitest";
 import { JobService } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { openPool } from "../../src/store/db.ts";
 import { freshDatabase } from "../support/db.ts";
 import { until } from "../support/until.ts";
 import { runCli, startCli } from "./run-cli.ts";
@@ -30,12 +31,12 @@ describe("serve on a database of one's own", () => {
     expect(stderr).not.toContain(WORKER_TOKEN);
   });
 
-  test("a second SIGTERM does not wait for a call that hangs", async ({ db, url }) => {
+  test("a second SIGTERM does not wait for a call that hangs", async ({ url }) => {
     const patience = { STATEMENT_TIMEOUT_MS: "60000", LOCK_TIMEOUT_MS: "60000" };
     const running = startCli(["serve"], { env: { ...TOKENS, ...patience, DATABASE_URL: url, PORT: "0" } });
     const transport = createGrpcTransport({ baseUrl: await addressOf(running) });
     const jobs = createClient(JobService, transport);
-    const lock = await db.sql.reserve();
+    const lock = openPool({ url, statementTimeoutMs: 60_000, lockTimeoutMs: 5_000 }, 1);
     try {
       await lock`BEGIN`;
       await lock`LOCK TABLE ai_job IN ACCESS EXCLUSIVE MODE`;
@@ -55,7 +56,7 @@ describe("serve on a database of one's own", () => {
       expect(await call).toBeInstanceOf(Error);
     } finally {
       await lock`ROLLBACK`;
-      lock.release();
+      await lock.end();
     }
   });
 
