@@ -37,7 +37,7 @@ test("a planted fault is found: exit code 1, its history, and how to repeat it",
   expect(said).toContain("BROKEN planted");
   expect(said).toContain("--only planted --seed 7");
   // Which rule is broken first depends on whether its producer had heard of the job, and sends it again.
-  expect(said).toMatch(/\(invariant \d+\): .*\n {2}job w1-1: .*\n {4}\d\d:\d\d/);
+  expect(said).toMatch(/\(invariant \d+\): .*\n {2}job \S+: .*\n {4}\d\d:\d\d/);
   expect(code).toBe(1);
   const kept = /logs and rows are in (\S+)\.\n/.exec(said)?.[1] ?? "";
   await rm(join(kept, ".."), { recursive: true });
