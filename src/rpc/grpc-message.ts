@@ -73,6 +73,8 @@ const WIRE = { varint: 0, fixed64: 1, bytes: 2, startGroup: 3, endGroup: 4, fixe
  * What cannot be read is left to the reader, which says so.
  */
 export function isCrowded(bytes: Uint8Array): boolean {
+  // A field takes a byte at least: most messages need no look.
+  if (bytes.length <= MOST_FIELDS) return false;
   let at = 0;
   const varint = () => {
     let value = 0;

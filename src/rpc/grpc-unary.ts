@@ -15,8 +15,9 @@ import {
   type UnaryRequest,
   type UnaryResponse,
 } from "@connectrpc/connect";
-import { parseTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { AnyRequest } from "./connections.ts";
+import { grpcDeadlineMs } from "./deadline.ts";
 import { CallContext } from "./grpc-context.ts";
 import { readMessage } from "./grpc-message.ts";
 
@@ -45,8 +46,6 @@ const TYPE = "application/grpc+proto";
 export const READING = { readUnknownFields: false } as const;
 const NO_ERROR = 0;
 const CANCEL = 8;
-/** A timer cannot hold more; a deadline beyond it is none. */
-const LONGEST_MS = 24 * 24 * 3_600_000;
 
 /** Whether a request for a unary method can be answered here. */
 export function isPlainGrpc(req: AnyRequest): req is Http2ServerRequest {
@@ -155,9 +154,8 @@ class Call {
   /** Takes the deadline as the client has sent it; throws where it cannot be read. */
   limit(sent: string | string[] | undefined): void {
     if (sent === undefined) return;
-    const { timeoutMs, error } = parseTimeout(String(sent), Number.POSITIVE_INFINITY);
-    if (error !== undefined) throw error;
-    if (timeoutMs === undefined || timeoutMs > LONGEST_MS) return;
+    const timeoutMs = grpcDeadlineMs(String(sent));
+    if (timeoutMs === undefined) return;
     this.#endsAt = Date.now() + timeoutMs;
     this.#deadline = setTimeout(() => {
       this.#abort.abort(new ConnectError("the operation timed out", Code.DeadlineExceeded));

@@ -20,6 +20,7 @@ import type { Logger } from "pino";
 import type { CallRecorder } from "./call-recorder.ts";
 import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
+import { capDeadline } from "./deadline.ts";
 import { callValues } from "./drain.ts";
 import { describeBug } from "./errors.ts";
 import { createGrpcUnary, type GrpcUnary, type GrpcUnaryOptions, isPlainGrpc, READING } from "./grpc-unary.ts";
@@ -145,17 +146,6 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
 /** As it is counted: without the slash of its path. */
 function methodOf(rpc: UniversalHandler): string {
   return rpc.requestPath.slice(1);
-}
-
-/** A deadline beyond what a timer can hold (24.8 days) would end the call at once: it is taken for none. */
-function capDeadline(header: Headers): void {
-  const grpc = /^(\d{1,8})([HM])$/.exec(header.get("grpc-timeout") ?? "");
-  const hours = grpc === null ? 0 : Number(grpc[1]) / (grpc[2] === "H" ? 1 : 60);
-  if (hours > 24 * 24) header.delete("grpc-timeout");
-  const seconds = /^(\d{7,8})S$/.exec(header.get("grpc-timeout") ?? "");
-  if (seconds !== null && Number(seconds[1]) > 24 * 86_400) header.delete("grpc-timeout");
-  const connectMs = Number(header.get("connect-timeout-ms") ?? 0);
-  if (connectMs > 24 * 86_400_000) header.delete("connect-timeout-ms");
 }
 
 function unique(names: string[]): string[] {

@@ -79,11 +79,13 @@ class Lines {
     if (this.#ended) throw over();
     const line = this.#made(() => undefined);
     this.#transactions.add(line);
+    line.pending += 1;
     try {
       return await run(line.client);
     } finally {
-      line.retire();
+      line.pending -= 1;
       this.#transactions.delete(line);
+      void line.end({ timeout: 0 });
       this.#waiting.shift()?.();
     }
   }
@@ -131,6 +133,7 @@ class Lines {
 class Line {
   readonly client: Sql;
   readonly #onOver: () => void;
+  readonly #handler: Query["handler"];
   #wasOpened = false;
   #isOver = false;
   /** Statements under way. */
@@ -138,7 +141,8 @@ class Line {
 
   constructor(client: LinesOptions["client"], connect: () => Promise<net.Socket>, onOver: () => void) {
     this.#onOver = onOver;
-    this.client = client({ socket: () => this.#socket(connect), onclose: () => this.retire() });
+    this.client = client({ socket: () => this.#socket(connect), onclose: () => this.#retire() });
+    this.#handler = (this.client.unsafe("") as unknown as Query).handler;
   }
 
   run(query: Query): void {
@@ -147,11 +151,11 @@ class Line {
       this.pending -= 1;
     };
     query.then(done, done);
-    (this.client.unsafe("") as unknown as Query).handler(query);
+    this.#handler(query);
   }
 
   async end(how?: { timeout?: number }): Promise<void> {
-    await this.client.end(how);
+    await this.client.end(how).catch(() => undefined);
   }
 
   async #socket(connect: () => Promise<net.Socket>): Promise<net.Socket> {
@@ -160,20 +164,21 @@ class Line {
     try {
       const socket = await connect();
       // Before the driver hears of it, so that it gets no more statements.
-      socket.once("error", () => this.retire());
-      socket.once("close", () => this.retire());
+      socket.once("error", () => this.#retire());
+      socket.once("close", () => this.#retire());
       return socket;
     } catch (error) {
-      this.retire();
+      this.#retire();
       throw error;
     }
   }
 
-  retire(): void {
+  /** Its socket is over: what is left in it, if anything is, will have no answer. */
+  #retire(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#onOver();
-    this.client.end({ timeout: 0 }).catch(() => undefined);
+    if (this.pending > 0) void this.end({ timeout: 0 });
   }
 }
 

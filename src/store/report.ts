@@ -105,15 +105,16 @@ function reportStatement(sql: Sql, reports: Report[], backoff: Backoff, kept: Ke
 
 /** CTEs up to `verdict`: each report with its job, locked, and what becomes of it. */
 function judged(sql: Sql, reports: Report[]) {
+  const twins = hasTwins(reports);
   return sql`
     input AS MATERIALIZED (
-      SELECT i.*, ${turnsOf(sql, reports)}
+      SELECT i.*, ${turnsOf(sql, twins)}
       FROM unnest(${reports.map((r) => r.jobId)}::text[], ${reports.map((r) => r.token)}::text[],
         ${reports.map((r) => r.status)}::text[], ${reports.map((r) => r.result)}::text[],
         ${reports.map((r) => r.error)}::text[], ${reports.map((r) => (r.retryable ? "t" : "f"))}::text[],
         ${reports.map((r) => (r.retryDelayMs === null ? null : String(r.retryDelayMs)))}::text[]
       ) WITH ORDINALITY AS i (job_id, token, status, result, error, retryable, delay_ms, ord)
-      ${hasTwins(reports) ? sql`WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)` : sql``}
+      ${twins ? sql`WINDOW twin AS (PARTITION BY i.job_id, i.token ORDER BY i.ord)` : sql``}
     ), verdict AS MATERIALIZED (
       SELECT id, settles, verdict, job_id, ord, CASE WHEN settles THEN CASE verdict WHEN 'RETRYING' THEN 'PENDING'
           WHEN 'CANCELLED' THEN 'CANCELLED' ELSE status END END AS next, status, result, error,
@@ -138,8 +139,8 @@ function judged(sql: Sql, reports: Report[]) {
 }
 
 /** Which of the reports of one attempt in this batch it is, and what the first of them says. */
-function turnsOf(sql: Sql, reports: Report[]) {
-  if (!hasTwins(reports)) return sql`1 AS turn, i.status AS first_status`;
+function turnsOf(sql: Sql, twins: boolean) {
+  if (!twins) return sql`1 AS turn, i.status AS first_status`;
   return sql`row_number() OVER twin AS turn, first_value(i.status) OVER twin AS first_status`;
 }
 
