@@ -6,7 +6,7 @@ const PROGRAMS = [
   "test/examples/**/*.test.ts",
   "test/cli/{client-commands,demo,launcher,mutual-tls,package,serve,watch}.test.ts",
   "test/client/{rolling-restart,watch-churn,worker-process}.test.ts",
-  "test/faults/{faults,history/crash}.test.ts",
+  "test/faults/{faults,history/crash,model/model}.test.ts",
   "test/hostile/**/*.test.ts",
   "test/loops/ec2-moto.test.ts",
   "test/rpc/browser-page.test.ts",
@@ -15,15 +15,17 @@ const PROGRAMS = [
   "test/store/embedded*.test.ts",
   "test/stories/work-database.test.ts",
   "test/tracing/one-trace.test.ts",
+  "test/ui/!(parts).test.ts",
 ];
 
 /** Files that leave alone what a whole process shares: its signals, environment, output and children. */
 const SHARING = [
-  "test/{config,dispatch,job,loops,metrics,ops,rest,rpc,server}/**/*.test.ts",
+  "test/{config,dispatch,job,loops,metrics,ops,rest,rpc,server,web}/**/*.test.ts",
   "test/faults/history/{good,bad-calls,bad-rows,bad-events,property,row-history}.test.ts",
   "test/store/!(embedded*).test.ts",
   "test/stories/!(work-database).test.ts",
   "test/{config,tokens}.test.ts",
+  "test/ui/parts.test.ts",
   "test/client/!(worker-process|keep-alive|with-broker|rolling-restart).test.ts",
 ];
 

@@ -3,11 +3,13 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import { loopSettings, moveSettings, serviceLimits, streamSettings, tlsFiles } from "./broker/settings.ts";
 import type { Config } from "./config.ts";
 import { createBell } from "./dispatch/bell.ts";
 import { type BrokerMoves, createMoves } from "./dispatch/create-moves.ts";
 import { nudging } from "./dispatch/recorder.ts";
 import { createSeen } from "./dispatch/seen.ts";
+import { createStatsWatches } from "./dispatch/stats-watch.ts";
 import { createStreams } from "./dispatch/streams.ts";
 import { traced } from "./dispatch/traced.ts";
 import { Waiters } from "./dispatch/waiters.ts";
@@ -17,18 +19,22 @@ import { createEc2 } from "./loops/ec2.ts";
 import { startLoop } from "./loops/loop.ts";
 import { createMetrics } from "./metrics/create-metrics.ts";
 import { createShim, SHIM_PATHS } from "./rest/shim.ts";
-import { createGate } from "./rpc/auth.ts";
+import { createGate, createReadOnly } from "./rpc/auth.ts";
 import { describeBug, REASONS } from "./rpc/errors.ts";
 import { createMetricsPage, METRICS_PATH } from "./rpc/metrics-page.ts";
 import { observeCalls } from "./rpc/observe-calls.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { startServer } from "./rpc/server.ts";
+import type { ServiceContext, ShownSetting } from "./rpc/service-context.ts";
 import { openDatabase } from "./store/db.ts";
 import { due } from "./store/due.ts";
+import { createLaneStarts } from "./store/lane-starts.ts";
 import { ping } from "./store/ping.ts";
 import { brokerSeen, forgetBroker } from "./store/sessions.ts";
+import { statsNow } from "./store/stats-now.ts";
 import { createTokens } from "./tokens.ts";
 import { packageVersion } from "./version.ts";
+import { createDashboard, DASHBOARD_PATH } from "./web/dashboard.ts";
 import { createWebhooks } from "./webhooks/create-webhooks.ts";
 import type { EventHandler } from "./webhooks/handlers.ts";
 
@@ -38,6 +44,8 @@ export interface BrokerOptions {
   log: Logger;
   /** Told of events within this process. */
   handlers?: readonly EventHandler[];
+  /** The settings as operators are shown them; absent: none are. */
+  settings?: readonly ShownSetting[];
 }
 
 export interface RunningBroker {
@@ -51,6 +59,8 @@ export interface RunningBroker {
 const BELL_GAP_MS = 50;
 /** How soon watchers hear of what other brokers did. */
 const EVENTS_POLL_MS = 250;
+/** How soon those who watch the numbers hear of others. */
+const STATS_EVERY_MS = 2_000;
 /** Of SHUTDOWN_TIMEOUT_MS, for streams to end by themselves. */
 const STREAMS_SHARE = 0.8;
 /** Above what handlers check by themselves, since the transport's own answer to a large message reads as 'retry'. */
@@ -64,17 +74,7 @@ export async function startBroker({ config, log: parent, ...rest }: BrokerOption
   const log = parent.child({}, { serializers: { err: describe } });
   const core = createCore({ config, log, ...rest });
   const { db, moves, seen, streams, waiters, identity } = core;
-  const routes = createRoutes({
-    moves,
-    streams,
-    watches: core.watches,
-    db,
-    limits: serviceLimits(config),
-    identity,
-    startWorkers: core.ec2.start,
-    webhooks: core.webhooks,
-    seen: seen.note,
-  });
+  const routes = createRoutes(serviceContext(core, config, rest.settings));
   const server = await listen(config, log, core, routes.register).catch(async (err) => {
     await closeCore(core);
     throw err;
@@ -125,10 +125,31 @@ export async function startBroker({ config, log: parent, ...rest }: BrokerOption
   };
 }
 
+/** What the RPCs stand on. */
+function serviceContext(core: Core, config: Config, settings: readonly ShownSetting[] = []): ServiceContext {
+  const { db, moves, seen, streams, identity } = core;
+  return {
+    moves,
+    streams,
+    watches: core.watches,
+    db,
+    limits: serviceLimits(config),
+    identity,
+    statsWatches: core.statsWatches,
+    startWorkers: core.ec2.start,
+    starts: { instanceIds: config.ec2InstanceIds, dryRun: config.ec2DryRun },
+    isReadOnly: createReadOnly(createTokens(config.apiTokens)),
+    settings: settings,
+    webhooks: core.webhooks,
+    seen: seen.note,
+  };
+}
+
 /** All but the port and the loops. */
 function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) {
   const db = openDatabase({
     url: databaseUrl,
+    directUrl: config.databaseDirectUrl,
     poolSize: config.databasePool,
     reservedSize: config.databaseReservedPool,
     statementTimeoutMs: config.statementTimeoutMs,
@@ -140,6 +161,7 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   const waiters = new Waiters({ look: (limit) => due(db.sql, limit), pollMs: config.pollEveryMs, onError });
   const bell = createBell({
     sql: db.sql,
+    direct: db.direct,
     instanceId: identity.instanceId,
     gapMs: BELL_GAP_MS,
     onRing: () => waiters.lookNow(),
@@ -153,9 +175,12 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     streams: () => streams.sessions,
   });
   const watches = createWatches({ sql: db.sql, pollMs: EVENTS_POLL_MS, onError });
+  const statsWatches = createStatsWatches({ read: () => statsNow(db), everyMs: STATS_EVERY_MS, onError });
   const record = nudging(traced(metrics.record), watches.nudge, () => webhooks.nudge());
+  const starts = createLaneStarts({ db, onError });
   const streams = createStreams({
     db,
+    starts,
     brokerId: identity.instanceId,
     waiters,
     log,
@@ -164,16 +189,28 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     record,
     onError,
   });
-  const moves = createMoves({ db, waiters, bell, news: streams.news, log, record, ...moveSettings(config) });
+  const moves = createMoves({ db, starts, waiters, bell, news: streams.news, log, record, ...moveSettings(config) });
   const ec2 = createEc2({ db, log, brokerId: identity.instanceId, settings: config });
   const webhooks = createWebhooks({ db, identity, settings: config, handlers, log, recorder: metrics.webhooks });
-  return { db, identity, waiters, bell, metrics, moves, streams, watches, ec2, webhooks, seen: createSeen(), onError };
+  const seen = createSeen();
+  return { db, identity, waiters, bell, metrics, moves, streams, watches, statsWatches, ec2, webhooks, seen, onError };
 }
 
 type Core = ReturnType<typeof createCore>;
 
-async function closeCore({ db, identity, waiters, bell, streams, watches, seen, onError }: Core): Promise<void> {
+async function closeCore({
+  db,
+  identity,
+  waiters,
+  bell,
+  streams,
+  watches,
+  statsWatches,
+  ...rest
+}: Core): Promise<void> {
+  const { seen, onError } = rest;
   waiters.stop();
+  statsWatches.stop();
   await streams.stop();
   await watches.stop();
   await bell.stop();
@@ -190,7 +227,8 @@ function listen(
 ) {
   const workerTokens = createTokens(config.workerTokens);
   const apiTokens = createTokens(config.apiTokens);
-  const gate = createGate({ workerTokens, apiTokens, openIntrospection: config.openIntrospection });
+  const readTokens = createTokens(config.readTokens);
+  const gate = createGate({ workerTokens, apiTokens, readTokens, openIntrospection: config.openIntrospection });
   const { calls } = metrics;
   const page = createMetricsPage({ scrape: metrics.scrape, gate, isOpen: config.metricsOpen, calls });
   const shim = createShim({
@@ -201,13 +239,14 @@ function listen(
     seen: (workerId) => seen.note(workerId, null, true),
     failed: calls.failed,
   });
+  const dashboard = config.dashboard ? createDashboard({ failed: calls.failed }) : () => false;
   return startServer({
     host: config.host,
     port: config.port,
     tlsFiles: tlsFiles(config),
     routes,
-    rest: async (req, res) => (await page(req, res)) || (await shim(req, res)),
-    restPaths: [...SHIM_PATHS, METRICS_PATH],
+    rest: async (req, res) => (await page(req, res)) || (await dashboard(req, res)) || (await shim(req, res)),
+    restPaths: [...SHIM_PATHS, METRICS_PATH, ...(config.dashboard ? [DASHBOARD_PATH] : [])],
     corsOrigins: config.corsOrigins,
     gate,
     interceptors: [observeCalls(log, calls)],
@@ -215,62 +254,6 @@ function listen(
     maxMessageBytes: config.maxRequestBytes * TRANSPORT_ROOM,
     log,
   });
-}
-
-function moveSettings(config: Config) {
-  return {
-    leaseMs: config.leaseTtlMs,
-    shimLeaseMs: config.shimLeaseTtlMs,
-    backoff: { baseMs: config.backoffBaseMs, maxMs: config.backoffMaxMs, jitter: config.backoffJitter },
-    maxDeliveries: config.maxDeliveries,
-    cancelGraceMs: config.cancelGraceMs,
-    maxAnswerBytes: config.maxAnswerBytes,
-    maxPending: config.maxPending,
-    keptKinds: new Set(config.eventKinds),
-  };
-}
-
-function streamSettings(config: Config) {
-  return {
-    limits: {
-      maxStreams: config.workMaxStreams,
-      pingMs: config.workPingMs,
-      silenceMs: config.workSilenceMs,
-      ackMs: config.workAckTimeoutMs,
-    },
-    leaseMs: config.leaseTtlMs,
-    maxAnswerBytes: config.maxAnswerBytes,
-    pollMs: config.pollEveryMs,
-    keptKinds: new Set(config.eventKinds),
-  };
-}
-
-function loopSettings(config: Config, log: Logger) {
-  return {
-    streamsEveryMs: Math.min(1_000, config.workPingMs, config.workSilenceMs / 4, config.workAckTimeoutMs / 4),
-    reclaimEveryMs: config.reclaimEveryMs,
-    eventDays: config.eventRetentionDays,
-    retention: { days: config.retentionDays, mode: config.retentionMode, log },
-  };
-}
-
-function serviceLimits(config: Config) {
-  return {
-    maxPayloadBytes: config.maxPayloadBytes,
-    maxResultBytes: config.maxResultBytes,
-    maxRequestBytes: config.maxRequestBytes,
-    maxAnswerBytes: config.maxAnswerBytes,
-    leaseMs: config.leaseTtlMs,
-    shimLeaseMs: config.shimLeaseTtlMs,
-    defaultMaxAttempts: config.defaultMaxAttempts,
-    strictTypes: config.strictTypes,
-    pingMs: config.workPingMs,
-    silenceMs: config.workSilenceMs,
-    maxFramesPerSecond: config.workMaxFramesPerSecond,
-    maxWatches: config.watchMaxStreams,
-    watchHeartbeatMs: config.watchHeartbeatMs,
-    watchStallMs: config.watchStallMs,
-  };
 }
 
 /** Health follows the database; one log line for each change, not one a second. */
@@ -287,8 +270,4 @@ function watchDatabase(setServing: (serving: boolean) => void, log: Logger): (er
     if (up === false && now) log.info("the database is back");
     up = now;
   };
-}
-
-function tlsFiles({ tlsCertFile: cert, tlsKeyFile: key, tlsClientCaFile: clientCa }: Config) {
-  return cert === undefined || key === undefined ? undefined : { cert, key, clientCa };
 }

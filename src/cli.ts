@@ -8,6 +8,7 @@ import { addEc2 } from "./cli/ec2.ts";
 import { EXIT, EXIT_HELP } from "./cli/exit-codes.ts";
 import { explain } from "./cli/explain.ts";
 import { addHelp, commandOf } from "./cli/help.ts";
+import { addInit } from "./cli/init.ts";
 import { addJobs } from "./cli/jobs.ts";
 import { addMigrate } from "./cli/migrate.ts";
 import { say } from "./cli/output.ts";
@@ -75,6 +76,7 @@ ${EXIT_HELP}`,
   addTypes(program);
   addEc2(program, done);
   addWebhooks(program, done);
+  addInit(program);
   addHelp(program);
   return program;
 }

@@ -42,6 +42,29 @@ function settingOf(key: Key): Setting {
   return settings.shape[key].meta()?.["setting"] as Setting;
 }
 
+/** A setting as operators may see it. */
+export interface ShownSetting {
+  name: string;
+  /** As the program uses it: times in ms, sizes in bytes; of a secret only how many there are; empty: unset. */
+  value: string;
+  about: string;
+  secret: boolean;
+}
+
+/** The broker's own, in the order of the help. */
+export function shownSettings(config: Config): ShownSetting[] {
+  return (Object.keys(settings.shape) as Key[]).flatMap((key) => {
+    const { env: name, about, secret = false, client } = settingOf(key);
+    return client ? [] : [{ name, value: shownValue(config[key], secret), about, secret }];
+  });
+}
+
+function shownValue(value: Config[Key], secret: boolean): string {
+  const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
+  if (secret) return values.length === 0 ? "" : `${values.length} set`;
+  return values.join(",");
+}
+
 /** A start that cannot be: the message names every wrong setting, and no secret. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";

@@ -33,6 +33,7 @@ describe("defaults", () => {
       port: 50051,
       workerTokens: [],
       apiTokens: [],
+      readTokens: [],
       leaseTtlMs: 120_000,
       shimLeaseTtlMs: 120_000,
       defaultMaxAttempts: 5,
@@ -174,8 +175,22 @@ describe("faults", () => {
     );
   });
 
+  test("a way past a pooler needs a pooler's", () => {
+    const direct = { DATABASE_DIRECT_URL: "postgres://db/jobs" };
+    expect(faultsOf(direct)).toMatch(/DATABASE_DIRECT_URL leads past .* DATABASE_URL/);
+    const both = loadConfig({ ...direct, DATABASE_URL: "postgres://pooler/jobs" });
+    expect(both.databaseDirectUrl).toBe(direct.DATABASE_DIRECT_URL);
+  });
+
   test("a token must not open both sides", () => {
     expect(faultsOf({ INTERNAL_WORKER_TOKEN: `a,${CANARY}`, INTERNAL_API_TOKEN: CANARY })).toMatch(/share a token/);
+  });
+
+  test("a token that only reads is no other's", () => {
+    for (const other of ["INTERNAL_WORKER_TOKEN", "INTERNAL_API_TOKEN"]) {
+      expect(faultsOf({ INTERNAL_READ_TOKEN: CANARY, [other]: CANARY })).toMatch(/INTERNAL_READ_TOKEN shares a token/);
+    }
+    expect(loadConfig({ INTERNAL_READ_TOKEN: "new,old", INTERNAL_API_TOKEN: "a" }).readTokens).toEqual(["new", "old"]);
   });
 
   test("TLS needs a certificate and a key, and both must be there to read", () => {

@@ -19,7 +19,7 @@ import { parse } from "./tidy/source.ts";
 const root = resolve(import.meta.dirname, "..");
 const files = committed();
 const sources = files
-  .filter(({ path }) => /^(src|test|bench|scripts|examples)\/.*\.ts$|^[^/]+\.ts$/.test(path))
+  .filter(({ path }) => /^(src|test|bench|scripts|examples|ui|docs)\/.*\.tsx?$|^[^/]+\.ts$/.test(path))
   .map(({ path, text }) => parse(path, text));
 const own = sources.filter(({ path }) => !path.startsWith("src/gen/"));
 const packageJson = readFileSync(join(root, "package.json"), "utf8");

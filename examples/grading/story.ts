@@ -35,6 +35,8 @@ export interface StoryOptions {
 }
 
 const SHEET = "english";
+/** How long a call is tried again: for longer than a broker takes to come back with its database, also on a busy machine. */
+const PATIENCE_MS = 60_000;
 
 /** Plays it on a broker, a database and a receiver of its own, in a folder that goes afterwards. */
 export async function tell({ read, killAt, say }: StoryOptions): Promise<Told> {
@@ -49,7 +51,9 @@ export async function tell({ read, killAt, say }: StoryOptions): Promise<Told> {
 
   const { reach, killed } = killer(broker, killAt, say);
   stack.defer(killed);
-  const client = stack.adopt(createClient({ url: broker.url, token: tokens.api }), (one) => one.close());
+  const client = stack.adopt(createClient({ url: broker.url, token: tokens.api, timeoutMs: PATIENCE_MS }), (one) =>
+    one.close(),
+  );
   const receiver = stack.adopt(await openReceiver(join(folder, "app.db"), client, reach), (one) => one.close());
   const admin = adminOf(broker.url, tokens.api);
   const { secret } = (await admin("CreateWebhook", { url: receiver.url, types: ["ocr"] })) as { secret: string };

@@ -1,6 +1,9 @@
 /** The gate, as a table: what has to hold before anything is committed. */
 import { breaking, generated, lint } from "./contract.ts";
-import { command, type Step } from "./run.ts";
+import { command, type Outcome, type Step } from "./run.ts";
+
+/** What Node runs, and the dashboard, which knows a browser and JSX. */
+const PROJECTS = ["tsconfig.json", "ui/tsconfig.json"];
 
 /** The steps on the checkout in `root`; `colors` for a terminal. */
 export function gate(root: string, colors: boolean): Step[] {
@@ -11,7 +14,7 @@ export function gate(root: string, colors: boolean): Step[] {
     {
       name: "types",
       holds: "TypeScript finds no fault",
-      run: () => command("tsc", ["-p", "tsconfig.json", "--pretty", pretty], inRoot),
+      run: () => types(root, pretty),
     },
     {
       name: "biome",
@@ -21,6 +24,11 @@ export function gate(root: string, colors: boolean): Step[] {
     { name: "lint", holds: "buf lint on the contract", run: () => lint(root) },
     { name: "breaking", holds: "the contract against the last release", run: () => breaking(root) },
     { name: "generated", holds: "src/gen is up to date", run: () => generated(root) },
+    {
+      name: "docs",
+      holds: "the site of docs/ builds, with no dead link in it",
+      run: () => command("node", ["scripts/docs.ts", "build"], inRoot),
+    },
     {
       name: "tidy",
       holds: "rooms, sizes, names",
@@ -38,4 +46,12 @@ export function gate(root: string, colors: boolean): Step[] {
       run: () => command("vitest", ["run", "--project=programs"], { cwd: root, live: true }),
     },
   ];
+}
+
+async function types(root: string, pretty: string): Promise<Outcome> {
+  const outcomes: Outcome[] = [];
+  for (const project of PROJECTS) {
+    outcomes.push(await command("tsc", ["-p", project, "--pretty", pretty], { cwd: root }));
+  }
+  return { ok: outcomes.every(({ ok }) => ok), output: outcomes.map(({ output }) => output).join("") };
 }

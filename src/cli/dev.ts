@@ -7,6 +7,7 @@ import type { ExitCode } from "./exit-codes.ts";
 import { createLogger } from "./logger.ts";
 import { print } from "./output.ts";
 import type { Ready } from "./run-broker.ts";
+import { quoted } from "./text.ts";
 
 export function addDev(program: Command, done: (code: ExitCode) => void): void {
   program
@@ -48,11 +49,6 @@ function join(list: string | undefined, token: string): string {
   return [list, token].filter(Boolean).join(",");
 }
 
-/** A text as one word of a shell. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 /** What `dev` prints once it is ready: lines that can be copied into another terminal as they are. */
 export function welcome(
   { url, where }: Ready,
@@ -67,6 +63,7 @@ export function welcome(
   const rest = `${url}/api/v1/internal/ai/job`;
   return `ai-job-broker ${packageVersion()} listening on ${url}
 Data: ${where}. Tokens: ${at.path}. Stop with Ctrl-C.
+Dashboard: ${url}/ui/, with the apiToken of that file.
 
 In another terminal, in this folder:
 ${at.dataDir === undefined ? "" : `\n  export DATA_DIR=${quoted(at.dataDir)}\n`}

@@ -6,13 +6,14 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { type Job, JobSchema, JobStatus, JobStatusSchema } from "../gen/aibroker/v1/job_pb.ts";
 import { DispatchResultSchema, type NewJob, NewJobSchema } from "../gen/aibroker/v1/job_service_pb.ts";
+import { shortDuration } from "../short-duration.ts";
 import { CliError } from "./cli-error.ts";
 import { withBroker } from "./connection.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { parseWhole } from "./options.ts";
 import { enumName, messageJson, print, printJson, say } from "./output.ts";
 import { oneLine } from "./text.ts";
-import { parseDurationMs, parseTime, shortDuration } from "./time.ts";
+import { parseDurationMs, parseTime } from "./time.ts";
 import { waitForEnd } from "./wait.ts";
 
 interface Options {

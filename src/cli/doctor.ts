@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { pino } from "pino";
 import type { Config } from "../config.ts";
-import type { Finding } from "./doctor/finding.ts";
+import type { Finding } from "../health/finding.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { explain } from "./explain.ts";
 import { print, printJson } from "./output.ts";
@@ -44,17 +44,17 @@ async function examine(): Promise<Finding[]> {
 
 async function examineDatabase(config: Config): Promise<Finding[]> {
   const { startEmbedded, withOneConnection } = await import("./database.ts");
-  const { checkDatabase } = await import("./doctor/database-checks.ts");
-  const { fail, ok } = await import("./doctor/finding.ts");
+  const { checkDatabase } = await import("../health/database-checks.ts");
+  const { fail, ok } = await import("../health/finding.ts");
   const poolSize = config.databasePool + config.databaseReservedPool + 4;
   try {
     if (config.databaseUrl !== undefined)
-      return await withOneConnection(config.databaseUrl, (sql) => checkDatabase(sql, poolSize));
+      return await withOneConnection(config.databaseUrl, (sql) => checkDatabase(sql, { poolSize }));
     if (!(await hasData(config.dataDir)))
       return [ok("database", `an embedded Postgres will be made in ${config.dataDir}`)];
     const embedded = await startEmbedded(config.dataDir, pino({ level: "silent" }));
     try {
-      return await withOneConnection(embedded.url, (sql) => checkDatabase(sql, poolSize));
+      return await withOneConnection(embedded.url, (sql) => checkDatabase(sql, { poolSize }));
     } finally {
       await embedded.stop();
     }

@@ -35,11 +35,15 @@ export function explainCall(error: unknown, target: { url: string; token: string
   if (!(error instanceof ConnectError)) return error;
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
   if (reason === undefined) return explainTransport(error, target.url);
-  const words = tokenWords(reason, target);
+  const words = tokenWords(reason, error.rawMessage, target);
   return new CliError(exitForReason(reason), words ?? `${error.rawMessage} (${reason})`);
 }
 
-function tokenWords(reason: string, target: { url: string; token: string | undefined }): string | undefined {
+function tokenWords(
+  reason: string,
+  said: string,
+  target: { url: string; token: string | undefined },
+): string | undefined {
   if (reason === "BAD_TOKEN" && target.token === undefined) {
     return `the broker at ${target.url} asks for a token: set BROKER_TOKEN to one of its INTERNAL_API_TOKEN`;
   }
@@ -47,7 +51,8 @@ function tokenWords(reason: string, target: { url: string; token: string | undef
     return `the broker at ${target.url} refuses BROKER_TOKEN: set it to one of its INTERNAL_API_TOKEN`;
   }
   if (reason === "WRONG_ROLE") {
-    return `BROKER_TOKEN is a worker's token at ${target.url}: set it to one of INTERNAL_API_TOKEN`;
+    const what = said.includes("INTERNAL_READ_TOKEN") ? "only reads" : "is a worker's token";
+    return `BROKER_TOKEN ${what} at ${target.url}: set it to one of INTERNAL_API_TOKEN`;
   }
   if (reason === "TOKEN_NOT_CONFIGURED") {
     return `the broker at ${target.url} has no INTERNAL_API_TOKEN, so it is closed: set one and start it again`;

@@ -8,6 +8,12 @@ export interface LoggerOptions {
   pretty: boolean;
 }
 
+/**
+ * A write for each line is a turn of the thread pool, and the broker writes several lines a job when it is not busy: lines
+ * are written together, at the latest after this time. The end of the process writes what is left.
+ */
+const TOGETHER = { minLength: 8_192, periodicFlush: 100 };
+
 export function createLogger(options: LoggerOptions): Logger {
   const settings = {
     level: options.level,
@@ -15,7 +21,7 @@ export function createLogger(options: LoggerOptions): Logger {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
   };
   const pretty = options.pretty ? prettyStream() : undefined;
-  return pretty ? pino(settings, pretty) : pino(settings, destination(2));
+  return pretty ? pino(settings, pretty) : pino(settings, destination({ dest: 2, ...TOGETHER }));
 }
 
 function prettyStream(): NodeJS.WritableStream | undefined {

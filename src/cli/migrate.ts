@@ -28,7 +28,7 @@ Example:
       const { migrate } = await import("../store/migrate.ts");
       const log = createLogger({ level: config.logLevel === "info" ? "warn" : config.logLevel, pretty: false });
       const embedded = config.databaseUrl === undefined ? await startEmbedded(config.dataDir, log) : undefined;
-      const url = config.databaseUrl ?? embedded?.url ?? "";
+      const url = config.databaseDirectUrl ?? config.databaseUrl ?? embedded?.url ?? "";
       try {
         const outcome = await migrate(url, { log: say, finishCutOver: options.finishCutOver ?? false });
         if (options.json) printJson(outcome);

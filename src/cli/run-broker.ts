@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { startBroker } from "../broker.ts";
-import type { Config } from "../config.ts";
+import { type Config, shownSettings } from "../config.ts";
 import { provideDatabase } from "./database.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { isLoopback } from "./loopback.ts";
@@ -46,7 +46,7 @@ async function serveUntil(
 ): Promise<ExitCode> {
   if (signal.aborted) return EXIT.ok;
   warnIfOpen(config, log);
-  const broker = await startBroker({ config, databaseUrl: database.url, log });
+  const broker = await startBroker({ config, databaseUrl: database.url, log, settings: shownSettings(config) });
   await ready({ url: broker.url, where: database.where });
   await aborted(signal);
   log.info({ signal: signal.reason }, "stopping: no new claims, calls under way may finish");

@@ -1,10 +1,10 @@
 /** `stats` */
 import type { Command } from "commander";
 import { type GetStatsResponse, GetStatsResponseSchema, type TypeStats } from "../gen/aibroker/v1/admin_service_pb.ts";
+import { shortDuration } from "../short-duration.ts";
 import { withBroker } from "./connection.ts";
 import { messageJson, print, printJson, say } from "./output.ts";
 import { table } from "./text.ts";
-import { shortDuration } from "./time.ts";
 
 export function addStats(program: Command): void {
   program

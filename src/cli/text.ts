@@ -27,6 +27,11 @@ export function shorten(text: string, columns: number): string {
   return `${kept}…`;
 }
 
+/** A text as one word of a shell. */
+export function quoted(text: string): string {
+  return /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** A table with a head; numbers go right. Rows are cut at `columns` (the terminal's width), or not at all without it. */
 export function table(head: string[], rows: string[][], columns?: number): string {
   const clean = rows.map((row) => row.map(oneLine));

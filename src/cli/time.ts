@@ -1,6 +1,7 @@
 /** Times and durations as people write and read them. */
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { InvalidArgumentError } from "commander";
+import { shortDuration } from "../short-duration.ts";
 
 const UNITS_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -25,22 +26,6 @@ export function parseTime(text: string, now: number = Date.now()): Date {
     throw new InvalidArgumentError("Give a time such as 2026-01-31T09:00:00Z, or one from now such as +10m.");
   }
   return date;
-}
-
-/** `850ms`, `12s`, `3m`, `5h`, `2d`: the two largest units would be more than a table needs. */
-export function shortDuration(ms: number): string {
-  const size = Math.abs(ms);
-  const [unit, name] =
-    size < 1000
-      ? [1, "ms"]
-      : size < 120_000
-        ? [1000, "s"]
-        : size < 7_200_000
-          ? [60_000, "m"]
-          : size < 172_800_000
-            ? [3_600_000, "h"]
-            : [86_400_000, "d"];
-  return `${Math.round(ms / (unit as number))}${name}`;
 }
 
 /** How long ago, or in how long; by this machine's clock. Empty when there is no such time. */

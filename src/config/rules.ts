@@ -25,6 +25,11 @@ export const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: strin
     fault: "TLS_CLIENT_CA_FILE holds no PEM certificate, so no client could ever connect",
   },
   {
+    keys: ["databaseUrl", "databaseDirectUrl"],
+    holds: (s) => s.databaseDirectUrl === undefined || s.databaseUrl !== undefined,
+    fault: "DATABASE_DIRECT_URL leads past a pooler to the database of DATABASE_URL: set that, too",
+  },
+  {
     keys: ["maxResultBytes", "maxRequestBytes"],
     holds: (s) => s.maxResultBytes <= s.maxRequestBytes,
     fault: "MAX_RESULT_BYTES must not be larger than MAX_REQUEST_BYTES, or no such result could ever arrive",
@@ -53,5 +58,10 @@ export const RULES: { keys: Key[]; holds: (s: Settings) => boolean; fault: strin
     keys: ["workerTokens", "apiTokens"],
     holds: (s) => !s.workerTokens.some((token) => s.apiTokens.includes(token)),
     fault: "INTERNAL_WORKER_TOKEN and INTERNAL_API_TOKEN share a token, so workers could dispatch: give each its own",
+  },
+  {
+    keys: ["readTokens", "workerTokens", "apiTokens"],
+    holds: (s) => !s.readTokens.some((token) => s.apiTokens.includes(token) || s.workerTokens.includes(token)),
+    fault: "INTERNAL_READ_TOKEN shares a token with another list, so it would not only read: give each its own",
   },
 ];

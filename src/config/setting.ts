@@ -126,11 +126,10 @@ export function isCertificate(path: string): boolean {
   }
 }
 
-/** DATABASE_URL. */
-export function postgresUrl() {
-  const about = "the database; unset: an embedded Postgres under DATA_DIR";
+/** DATABASE_URL, DATABASE_DIRECT_URL. */
+export function postgresUrl(env: string, about: string) {
   const setting: Setting = {
-    env: "DATABASE_URL",
+    env,
     about,
     allowed: "postgres://user:password@host:5432/database (in a password, write # as %23, / as %2F, % as %25)",
     secret: true,

@@ -15,7 +15,11 @@ const CLIENT = { client: true };
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 export const settings = z.object({
-  databaseUrl: postgresUrl(),
+  databaseUrl: postgresUrl("DATABASE_URL", "the database; unset: an embedded Postgres under DATA_DIR"),
+  databaseDirectUrl: postgresUrl(
+    "DATABASE_DIRECT_URL",
+    "the same database past a pooler in transaction mode, for migrate and LISTEN; unset: DATABASE_URL",
+  ),
   dataDir: z
     .string()
     .default(".ai-job-broker")
@@ -43,7 +47,9 @@ export const settings = z.object({
   port: whole("PORT", 50051, 0, 65535, "the port to listen on; 0 picks a free one and prints it"),
   workerTokens: tokens("INTERNAL_WORKER_TOKEN", "what workers and the REST endpoints accept; unset: they are closed"),
   apiTokens: tokens("INTERNAL_API_TOKEN", "what JobService and AdminService accept; unset: they are closed"),
+  readTokens: tokens("INTERNAL_READ_TOKEN", "what opens the reads of JobService and AdminService, and no more"),
   openIntrospection: flag("OPEN_INTROSPECTION", true, "health and reflection answer without a token"),
+  dashboard: flag("DASHBOARD", true, "the dashboard under /ui/; its data needs a token all the same"),
   metricsOpen: flag("METRICS_OPEN", false, "/metrics answers without one of INTERNAL_API_TOKEN"),
   corsOrigins: origins("CORS_ORIGINS", "browser pages of these origins may call the RPCs; unset: none may"),
   tlsCertFile: file("TLS_CERT_FILE", "PEM certificate chain; with TLS_KEY_FILE the port speaks TLS"),

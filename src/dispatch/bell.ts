@@ -13,6 +13,8 @@ export interface Bell {
 
 export interface BellOptions {
   sql: Sql;
+  /** For LISTEN. */
+  direct: Sql;
   /** This broker's name: its own rings are not news to it. */
   instanceId: string;
   gapMs: number;
@@ -26,9 +28,9 @@ export function createBell(options: BellOptions): Bell {
   let again = false;
   let stopped = false;
   const line = listen(
-    options.sql,
+    options.direct,
     "ai_ready",
-    (from) => from !== options.instanceId && options.onRing(),
+    (from) => from !== options.instanceId && !stopped && options.onRing(),
     options.onRing,
   );
   line.catch(options.onError);
@@ -52,7 +54,8 @@ export function createBell(options: BellOptions): Bell {
     async stop() {
       stopped = true;
       clearTimeout(gap);
-      await line.then((unlisten) => unlisten()).catch(options.onError);
+      // Not waited for: one that broke may never answer, and the end of its pool ends it.
+      line.then((unlisten) => unlisten()).catch(() => undefined);
     },
   };
 }

@@ -7,8 +7,9 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, claimForCalls } from "../store/claim.ts";
 import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Sql } from "../store/db.ts";
+import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Claimer, Lease, Reclaimed } from "../store/rows.ts";
-import { type Coalescer, createCoalescer } from "./coalescer.ts";
+import { type Coalescer, createCoalescer, createCoalescers } from "./coalescer.ts";
 import { newLeaseToken } from "./lease-token.ts";
 import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
@@ -22,6 +23,8 @@ export interface ClaimGathererOptions {
   keptKinds?: KeptKinds;
   /** Absent: nobody counts. */
   record?: Recorder;
+  /** Absent: always from the front of each lane. */
+  starts?: LaneStarts;
 }
 
 /** One try to get jobs. Whoever leaves before its statement begins gets none. */
@@ -45,21 +48,13 @@ interface Got {
 const MOST_JOBS = 1_000;
 
 export function createClaimGatherer(options: ClaimGathererOptions): GatheredClaim {
-  /** By what the calls of one statement have in common, as long as there are any. */
-  const groups = new Map<string, { coalescer: Coalescer<Waiting, Got>; calls: number }>();
+  const groups = createCoalescers<Waiting, Got>();
   return async ({ workerId, types, maxJobs: limit, requestId }, leaseMs, signal) => {
     const key = JSON.stringify([leaseMs, types.toSorted()]);
-    const group = groups.get(key) ?? { coalescer: createClaimCoalescer(options, types, leaseMs), calls: 0 };
-    groups.set(key, group);
-    group.calls += 1;
-    try {
-      for (;;) {
-        const [got] = await group.coalescer.add([{ workerId, limit, requestId, signal }]);
-        if (!got?.again || signal?.aborted) return got?.leases ?? [];
-      }
-    } finally {
-      group.calls -= 1;
-      if (group.calls === 0) groups.delete(key);
+    const create = () => createClaimCoalescer(options, types, leaseMs);
+    for (;;) {
+      const [got] = await groups.add(key, [{ workerId, limit, requestId, signal }], create);
+      if (!got?.again || signal?.aborted) return got?.leases ?? [];
     }
   };
 }
@@ -69,9 +64,9 @@ function createClaimCoalescer(
   types: string[],
   leaseMs: number,
 ): Coalescer<Waiting, Got> {
-  const { sql, log, maxAnswerBytes: maxBytes, record = NO_RECORDER } = options;
+  const { sql, log, maxAnswerBytes: maxBytes, record = NO_RECORDER, starts } = options;
   const run = recordedBy(record);
-  const common = { types, leaseMs, maxBytes, kept: options.keptKinds ?? ALL_KINDS };
+  const common = { types, leaseMs, maxBytes, kept: options.keptKinds ?? ALL_KINDS, ...(starts && { starts }) };
 
   async function take(calls: Claimer[]): Promise<{ leases: Lease[][]; ended: Reclaimed[]; isShort: boolean }> {
     const token = newLeaseToken();
@@ -99,7 +94,6 @@ function createClaimCoalescer(
       });
     },
     MOST_JOBS,
-    ({ limit }) => limit,
-    (err) => !mayHaveHappened(err),
+    { weigh: ({ limit }) => limit, again: (err) => !mayHaveHappened(err) },
   );
 }

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import { replayClaim } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
+import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
 import { createClaimGatherer } from "./claim-gatherer.ts";
 import type { ClaimCall } from "./moves.ts";
@@ -20,6 +21,8 @@ export interface ClaimsOptions {
   keptKinds?: KeptKinds;
   /** Absent: nobody counts. */
   record?: Recorder;
+  /** Absent: always from the front of each lane. */
+  starts?: LaneStarts;
   /** Gives leases back unburnt. */
   release: (workerId: string, leases: LeaseRef[], reason: string) => Promise<unknown>;
 }

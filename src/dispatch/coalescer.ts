@@ -5,20 +5,27 @@ export interface Coalescer<I, O> {
   add(items: I[]): Promise<O[]>;
 }
 
+export interface CoalescerOptions<I> {
+  /** What an item counts for; 1 unless told. */
+  weigh?: (item: I) => number;
+  /** Whether a batch that has failed may be run again, each call by itself; it may unless told. */
+  again?: (err: unknown) => boolean;
+  /** Batches that may be under way at a time; 1 unless told. With more, one that is held up holds up fewer. */
+  width?: number;
+}
+
 /**
- * Runs `run` for one batch at a time, each of at most `maxItems` (a single call may exceed it); with `weigh`, an item
- * may count for more than one. An idle coalescer adds no delay. A batch that fails is run again, each call by itself,
- * unless `again` says that it must not. `run` must answer in the order of its items.
+ * Runs `run` for one batch after another, each of at most `maxItems` (a single call may exceed it). An idle coalescer
+ * adds no delay. `run` must answer in the order of its items.
  */
 export function createCoalescer<I, O>(
   run: (items: I[]) => Promise<O[]>,
   maxItems: number,
-  weigh: (item: I) => number = () => 1,
-  again: (err: unknown) => boolean = () => true,
+  { weigh = () => 1, again = () => true, width = 1 }: CoalescerOptions<I> = {},
 ): Coalescer<I, O> {
   type Call = { items: I[]; weight: number; resolve: (answers: O[]) => void; reject: (err: unknown) => void };
   let queue: Call[] = [];
-  let running = false;
+  let running = 0;
 
   function next(): Call[] {
     let size = 0;
@@ -50,9 +57,9 @@ export function createCoalescer<I, O>(
   }
 
   async function drain(): Promise<void> {
-    running = true;
+    running += 1;
     while (queue.length > 0) await settle(next());
-    running = false;
+    running -= 1;
   }
 
   return {
@@ -60,8 +67,31 @@ export function createCoalescer<I, O>(
       const { promise, resolve, reject } = Promise.withResolvers<O[]>();
       const weight = items.reduce((sum, item) => sum + weigh(item), 0);
       queue.push({ items, weight, resolve, reject });
-      if (!running) void drain();
+      if (running < width) void drain();
       return promise;
+    },
+  };
+}
+
+/** Coalescers by what the calls of one statement must have in common, each as long as it has any. */
+export interface Coalescers<I, O> {
+  /** As `Coalescer.add`, in the one of this key; `create` makes it where there is none. */
+  add(key: string, items: I[], create: () => Coalescer<I, O>): Promise<O[]>;
+}
+
+export function createCoalescers<I, O>(): Coalescers<I, O> {
+  const groups = new Map<string, { coalescer: Coalescer<I, O>; calls: number }>();
+  return {
+    async add(key, items, create) {
+      const group = groups.get(key) ?? { coalescer: create(), calls: 0 };
+      groups.set(key, group);
+      group.calls += 1;
+      try {
+        return await group.coalescer.add(items);
+      } finally {
+        group.calls -= 1;
+        if (group.calls === 0) groups.delete(key);
+      }
     },
   };
 }

@@ -27,6 +27,8 @@ export interface Courier {
 
 export interface CourierOptions {
   sql: Sql;
+  /** For LISTEN. */
+  direct: Sql;
   /** This broker: its own messages are not news to it. */
   brokerId: string;
   onSuperseded: (newer: Newer) => void;
@@ -55,7 +57,7 @@ export function createCourier(options: CourierOptions): Courier {
   const touched = new Set<string>();
   let gap: NodeJS.Timeout | undefined;
   let stopped = false;
-  const line = listen(options.sql, "ai_session", read, options.onConnected);
+  const line = listen(options.direct, "ai_session", read, options.onConnected);
   line.catch(options.onError);
 
   function read(text: string): void {
@@ -64,7 +66,7 @@ export function createCourier(options: CourierOptions): Courier {
       options.onError(new Error("a message on ai_session is none of a broker's"));
       return;
     }
-    if (parsed.data.from === options.brokerId) return;
+    if (stopped || parsed.data.from === options.brokerId) return;
     for (const newer of parsed.data.superseded) options.onSuperseded(newer);
     for (const instanceId of parsed.data.left) options.onLeft(parsed.data.from, instanceId);
     if (parsed.data.touched.length > 0) options.onTouched(parsed.data.touched);
@@ -105,7 +107,8 @@ export function createCourier(options: CourierOptions): Courier {
     async stop() {
       stopped = true;
       clearTimeout(gap);
-      await line.then((unlisten) => unlisten()).catch(options.onError);
+      // Not waited for: one that broke may never answer, and the end of its pool ends it.
+      line.then((unlisten) => unlisten()).catch(() => undefined);
     },
   };
 }

@@ -2,28 +2,29 @@
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
-import { cancel } from "../store/cancel.ts";
 import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Database } from "../store/db.ts";
 import { heartbeat } from "../store/heartbeat.ts";
 import { jobStatus } from "../store/job-status.ts";
+import type { LaneStarts } from "../store/lane-starts.ts";
 import { legacyReport } from "../store/legacy-report.ts";
 import { countPending } from "../store/pending.ts";
 import { reclaim } from "../store/reclaim.ts";
 import { release } from "../store/release.ts";
 import { report } from "../store/report.ts";
-import { retry } from "../store/retry.ts";
 import type * as rows from "../store/rows.ts";
 import type { Bell } from "./bell.ts";
 import { createClaims } from "./claims.ts";
 import { createCoalescer } from "./coalescer.ts";
+import { createDispatchGatherer } from "./dispatch-gatherer.ts";
 import { createHandOff, leasesOf } from "./hand-off.ts";
 import type { LeaseNews } from "./lease-news.ts";
 import type { Moves } from "./moves.ts";
+import { operatorMoves, wake } from "./operator-moves.ts";
 import { createQueueLimit } from "./queue-limit.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { type Change, trace, traceAll, traceClaimed } from "./trace.ts";
+import { trace, traceAll, traceClaimed } from "./trace.ts";
 import type { Waiters } from "./waiters.ts";
 
 export interface MovesOptions {
@@ -45,6 +46,8 @@ export interface MovesOptions {
   keptKinds?: KeptKinds;
   /** Told of all moves; absent: nobody counts. */
   record?: Recorder;
+  /** For claims; absent: always from the front of each lane. */
+  starts?: LaneStarts;
   /** Jobs that may wait before dispatches are refused; 0: no limit. */
   maxPending: number;
 }
@@ -66,21 +69,14 @@ export interface BrokerMoves extends Moves {
 }
 
 export function createMoves(options: MovesOptions): BrokerMoves {
-  return { ...producerMoves(options), ...leaseMoves(options), ...endingMoves(options) };
+  return { ...producerMoves(options), ...leaseMoves(options), ...endingMoves(options), ...operatorMoves(options) };
 }
 
-/** Jobs that went back to PENDING wake who waits for them, here and on the other brokers. */
-function wake({ waiters, bell }: MovesOptions, changes: Change[]): void {
-  const ready = changes.filter((c) => c.to === "PENDING" && c.type !== null);
-  for (const c of ready) waiters.arrived(c.type as string, 1);
-  if (ready.length > 0) bell.ring();
-}
-
-function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel" | "retry" | "resumed"> {
-  const { db, waiters, bell, log, news, record = NO_RECORDER } = options;
+function producerMoves(options: MovesOptions): Pick<Moves, "dispatch"> {
+  const { db, waiters, bell, log, record = NO_RECORDER } = options;
   const run = recordedBy(record);
   const queue = createQueueLimit(options.maxPending, (limit) => runStatement(() => countPending(db.sql, limit)));
-  const store = createHandOff({ ...options, sql: db.sql, run });
+  const store = createDispatchGatherer(createHandOff({ ...options, sql: db.sql, run }));
 
   function announce(jobs: rows.NewJob[], stored: rows.Dispatched[]): void {
     const waiting = jobs.filter((_, i) => stored[i]?.created && stored[i].lease === undefined);
@@ -118,29 +114,6 @@ function producerMoves(options: MovesOptions): Pick<Moves, "dispatch" | "cancel"
       record.claimed(leasesOf(stored), [], performance.now() - since);
       write(jobs, stored);
       return stored;
-    },
-    async cancel(jobIds, reason) {
-      const cancelled = await run("cancel", () =>
-        cancel(db.sql, jobIds, reason, options.cancelGraceMs, options.keptKinds),
-      );
-      record.cancelled(cancelled);
-      traceAll(log, "cancel", cancelled, ({ outcome }) => ({ outcome }));
-      for (const c of cancelled) {
-        if (c.outcome === "REQUESTED") news.cancelled(c.token, c.instanceId);
-      }
-      return cancelled;
-    },
-    async retry(jobIds) {
-      const retried = await run("retry", () => retry(db.sql, jobIds, options.keptKinds));
-      record.retried(retried);
-      traceAll(log, "retry", retried);
-      wake(options, retried);
-      return retried;
-    },
-    resumed() {
-      // How many of its jobs are due is not known here, so the queue is looked at.
-      waiters.lookNow();
-      bell.ring();
     },
   };
 }
@@ -235,9 +208,11 @@ function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" | "legac
       return run("report", () => report(db.reserved, items, options.backoff, options.keptKinds));
     },
     REPORT_BATCH,
-    ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
-    // A report whose answer was lost would be told DUPLICATE by its own repetition, and LEASE_LOST if it was retried.
-    (err) => !mayHaveHappened(err),
+    {
+      weigh: ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
+      // A report whose answer was lost would be told DUPLICATE by its own repetition, and LEASE_LOST if it was retried.
+      again: (err) => !mayHaveHappened(err),
+    },
   );
   return {
     async report(workerId, items) {

@@ -18,7 +18,7 @@ export interface HandOffOptions {
 }
 
 /** More jobs at a time are better off in claims of many. */
-const MOST_HANDED = 32;
+export const MOST_HANDED = 32;
 /** In UTF-16 units: with a longer one the token, which has the id in it, would be longer than a token may be. */
 const LONGEST_ID = 64;
 
@@ -29,10 +29,7 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
   /** For jobs that are alike, so that each seat is for its own job whichever of them is known already. */
   function offerFor(jobs: NewJob[]): Offer | undefined {
     const [first] = jobs;
-    if (first === undefined || jobs.length > MOST_HANDED) return undefined;
-    const isLike = ({ type, priority, runAt, id }: NewJob) =>
-      type === first.type && priority === first.priority && runAt === null && id.length <= LONGEST_ID;
-    if (!jobs.every(isLike)) return undefined;
+    if (first === undefined || jobs.length > MOST_HANDED || !isHandable(jobs)) return undefined;
     return options.waiters.offer(
       first.type,
       jobs.map(({ payload }) => payload.length),
@@ -66,4 +63,12 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
 
 export function leasesOf(stored: Dispatched[]): SeatLease[] {
   return stored.flatMap(({ lease }) => lease ?? []);
+}
+
+/** Whether they are due and alike. */
+export function isHandable(jobs: NewJob[]): boolean {
+  const [first] = jobs;
+  return jobs.every(({ type, priority, runAt, id }) => {
+    return type === first?.type && priority === first.priority && runAt === null && id.length <= LONGEST_ID;
+  });
 }

@@ -22,6 +22,10 @@ export interface Moves {
   release(workerId: string, leases: rows.LeaseRef[], reason: string): Promise<rows.Released[]>;
   cancel(jobIds: string[], reason: string): Promise<rows.Cancelled[]>;
   retry(jobIds: string[]): Promise<rows.Retried[]>;
+  /** Gives those that wait another priority. */
+  update(jobIds: string[], priority: number): Promise<rows.Updated[]>;
+  /** Takes running jobs from their workers. delayMs: how long nobody gets them again. */
+  releaseJobs(jobIds: string[], reason: string, delayMs: number): Promise<rows.Taken[]>;
   /** A type may be handed out again: its jobs are there at once for who waits, here and on the other brokers. */
   resumed(): void;
   /** A legacy worker's poll: reclaims what has expired, then claims one job of any type. */

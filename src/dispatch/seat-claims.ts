@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claimForSeats } from "../store/claim.ts";
 import type { Sql } from "../store/db.ts";
+import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Seat } from "../store/rows.ts";
 import type { SeatClaim } from "./dispatcher.ts";
 import { newLeaseToken } from "./lease-token.ts";
@@ -19,17 +20,19 @@ export interface SeatClaimsOptions {
   keptKinds?: KeptKinds;
   /** Absent: nobody counts. */
   record?: Recorder;
+  /** Absent: always from the front of each lane. */
+  starts?: LaneStarts;
 }
 
 export function createSeatClaims(options: SeatClaimsOptions): (types: string[], seats: Seat[]) => Promise<SeatClaim> {
   const { sql, log, leaseMs, maxAnswerBytes: maxBytes, keptKinds: kept = ALL_KINDS } = options;
-  const { record = NO_RECORDER } = options;
+  const { record = NO_RECORDER, starts } = options;
   const run = recordedBy(record);
   return async (types, seats) => {
     const token = newLeaseToken();
     const since = performance.now();
     const { leases, ended, deadSeats, isShort } = await run("claim", () =>
-      claimForSeats(sql, { types, seats, leaseMs, maxBytes, token, kept }),
+      claimForSeats(sql, { types, seats, leaseMs, maxBytes, token, kept, ...(starts && { starts }) }),
     );
     record.claimed(leases, ended, performance.now() - since);
     traceAll(log, "claim", ended);

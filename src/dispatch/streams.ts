@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
+import type { LaneStarts } from "../store/lane-starts.ts";
 import type { WorkersLease } from "../store/rows.ts";
 import { type Courier, createCourier } from "./courier.ts";
 import type { BrokerMoves } from "./create-moves.ts";
@@ -31,6 +32,8 @@ export interface StreamsOptions {
   keptKinds?: KeptKinds;
   /** Absent: nobody counts. */
   record?: Recorder;
+  /** For claims; absent: always from the front of each lane. */
+  starts?: LaneStarts;
 }
 
 export interface Streams {
@@ -115,6 +118,7 @@ function hearOthers(options: StreamsOptions, sessions: Sessions, checks: StreamC
   const { onError } = options;
   const courier = createCourier({
     sql: options.db.sql,
+    direct: options.db.direct,
     brokerId: options.brokerId,
     onSuperseded: (newer) => {
       void hellos()

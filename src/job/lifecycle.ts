@@ -15,12 +15,16 @@ export const MOVES = {
   legacyReport: { PENDING: ["DONE", "CANCELLED"], RUNNING: ["DONE", "FAILED", "PENDING", "CANCELLED"] },
   /** The worker gives the job back unworked; too often, and the job fails. */
   release: { RUNNING: ["PENDING", "FAILED", "CANCELLED"] },
+  /** An operator takes the job from whoever has it. */
+  releaseJobs: { RUNNING: ["PENDING", "FAILED", "CANCELLED"] },
   /** The lease ran out, or a cancelled worker did not stop in time. */
   reclaim: { RUNNING: ["PENDING", "FAILED", "CANCELLED"] },
   /** An operator ends the job; a running one goes on until its worker stops. */
   cancel: { PENDING: ["CANCELLED"], RUNNING: ["RUNNING"] },
   /** An operator starts an ended job again. */
   retry: { FAILED: ["PENDING"], CANCELLED: ["PENDING"] },
+  /** An operator gives a job that waits another priority. */
+  update: { PENDING: ["PENDING"] },
 } as const satisfies Record<string, Partial<Record<Status, readonly Status[]>>>;
 
 export type Move = keyof typeof MOVES;

@@ -10,6 +10,7 @@ import { ping } from "../store/ping.ts";
 import { brokerSeen, forgetSessions } from "../store/sessions.ts";
 import { refreshStatistics } from "../store/statistics.ts";
 import { forgetWorkers } from "../store/workers.ts";
+import { historyLoops } from "./history.ts";
 import type { Loop } from "./loop.ts";
 import { type PruneLoopsOptions, pruneLoops } from "./prune.ts";
 
@@ -113,6 +114,7 @@ export function brokerLoops(options: LoopsOptions): Loop[] {
     sweepLoop(options),
     ...options.ec2Loops,
     ...options.webhookLoops,
+    ...historyLoops({ sql: db.background, brokerId: options.brokerId }),
     ...pruneLoops({ sql: db.background, brokerId: options.brokerId, ...options.retention }),
   ];
 }

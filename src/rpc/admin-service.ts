@@ -8,9 +8,14 @@ import { pauseType, resumeType } from "../store/type-pause.ts";
 import { listWorkers, type WorkerRow } from "../store/workers.ts";
 import { timestamp } from "./convert.ts";
 import { duration } from "./duration.ts";
+import { sentHeader } from "./grpc-context.ts";
+import { getHistory } from "./history-calls.ts";
+import { insightCalls } from "./insight-calls.ts";
+import { operatorCalls } from "./operator-calls.ts";
 import type { ServiceContext, ServiceLimits } from "./service-context.ts";
 import { startWorkers } from "./start-workers.ts";
 import { jobType, reason } from "./validate-job.ts";
+import { createWatchStats } from "./watch-stats.ts";
 import { webhookCalls } from "./webhook-calls.ts";
 
 /** Throws BrokerError; the interceptor of the transport gives it its gRPC code. */
@@ -38,7 +43,7 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
       return { resumed };
     },
 
-    async getServerInfo() {
+    async getServerInfo(_request, context) {
       const facts = await serverFacts(db);
       return {
         version: identity.version,
@@ -48,6 +53,8 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
         postgresVersion: facts.postgresVersion,
         nodeVersion: process.version,
         limits: serverLimits(limits),
+        readOnly: ctx.isReadOnly?.({ get: (name) => sentHeader(context, name) }) ?? false,
+        settings: [...(ctx.settings ?? [])],
       };
     },
 
@@ -55,11 +62,25 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
       return { results: await startWorkers(ctx, instanceIds) };
     },
 
+    watchStats: createWatchStats(ctx),
+    getHistory: (request) => getHistory(ctx, request),
+    ...operatorCalls(ctx),
+    ...insightCalls(ctx),
     ...webhookCalls(ctx),
   };
 }
 
-function typeStats({ due, scheduled, running, done, failed, cancelled, oldestDueMs, ...rest }: TypeStats) {
+function typeStats({
+  due,
+  scheduled,
+  running,
+  done,
+  failed,
+  cancelled,
+  oldestDueMs,
+  oldestDueAt: _,
+  ...rest
+}: TypeStats) {
   return {
     ...rest,
     due: BigInt(due),

@@ -8,8 +8,10 @@ import {
   type JobSchema,
   JobStatus,
 } from "../gen/aibroker/v1/job_pb.ts";
+import type { JobLeaseSchema } from "../gen/aibroker/v1/job_service_pb.ts";
 import type { Status } from "../job/status.ts";
-import type { JobDetail, JobFacts, JobRow, Lease } from "../store/rows.ts";
+import type { JobLease } from "../store/job-events.ts";
+import type { JobDetail, JobFacts, JobRow, Lease, Progress } from "../store/rows.ts";
 import { duration } from "./duration.ts";
 
 const STATUS_NUMBERS: Record<Status, JobStatus> = {
@@ -59,6 +61,25 @@ export function claimedJob(lease: Lease): MessageInitShape<typeof ClaimedJobSche
   };
 }
 
+/** Who has the job now. */
+export function jobLease(lease: JobLease): MessageInitShape<typeof JobLeaseSchema> {
+  return {
+    workerId: lease.workerId ?? "",
+    instanceId: lease.instanceId ?? "",
+    attempt: lease.attempt,
+    lockedAt: timestamp(lease.lockedAt),
+    expiresAt: timestamp(lease.expiresAt),
+    lastHeartbeatAt: timestamp(lease.lastHeartbeatAt),
+    progress: progress(lease.progress),
+    cancelAt: timestamp(lease.cancelAt),
+    lookedAt: timestamp(lease.lookedAt),
+  };
+}
+
+function progress(known: Progress | null) {
+  return known === null ? undefined : { percent: known.percent ?? undefined, note: known.note ?? "" };
+}
+
 /** A job as lists show it: without payload and result. */
 export function listedJob(job: JobRow): MessageInitShape<typeof JobSchema> {
   return message(job, "");
@@ -84,7 +105,7 @@ function message(job: JobRow, payload: string, result?: Result): MessageInitShap
     lastError: job.lastError,
     errorMessage: job.errorMessage,
     result,
-    progress: job.progress ? { percent: job.progress.percent ?? undefined, note: job.progress.note ?? "" } : undefined,
+    progress: progress(job.progress),
     cancelRequestedAt: timestamp(job.cancelRequestedAt),
     cancelReason: job.cancelReason ?? "",
     deliveries: job.deliveries,

@@ -5,3 +5,8 @@ import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 export function duration(ms: number): Duration {
   return durationFromMs(Math.max(0, Math.round(ms)));
 }
+
+/** Absent for null. */
+export function optionalDuration(ms: number | null): Duration | undefined {
+  return ms === null ? undefined : duration(ms);
+}

@@ -1,19 +1,27 @@
 /** JobService: dispatch, look, cancel, retry, watch. */
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { BrokerError } from "../errors.ts";
-import { CancelStatus, type JobService, RetryStatus } from "../gen/aibroker/v1/job_service_pb.ts";
+import {
+  CancelStatus,
+  type JobService,
+  type ListJobEventsRequest,
+  RetryStatus,
+} from "../gen/aibroker/v1/job_service_pb.ts";
+import { LIMITS } from "../job/limits.ts";
 import { getJob } from "../store/get-job.ts";
-import { listJobs } from "../store/list-jobs.ts";
+import { jobEvents } from "../store/job-events.ts";
+import { countJobs, listJobs } from "../store/list-jobs.ts";
 import { archivedAt } from "../store/prune.ts";
 import type { Cancelled, JobDetail, Retried } from "../store/rows.ts";
-import { detailedJob, jobStatus, listedJob } from "./convert.ts";
+import { detailedJob, jobLease, jobStatus, listedJob } from "./convert.ts";
 import { sentHeader } from "./grpc-context.ts";
 import { pageStart, pageToken } from "./page-token.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { inTrace } from "./trace-dispatch.ts";
-import { shown } from "./validate.ts";
+import { integer, shown } from "./validate.ts";
 import { jobFilter, jobId, jobIds, newJobs, pageSize, reason } from "./validate-job.ts";
 import { createWatchJobs } from "./watch-jobs.ts";
+import { jobEvent } from "./watch-messages.ts";
 
 const CANCELS: Record<Cancelled["outcome"], CancelStatus> = {
   CANCELLED: CancelStatus.CANCELLED,
@@ -27,6 +35,10 @@ const RETRIES: Record<Retried["outcome"], RetryStatus> = {
   NOT_RETRYABLE: RetryStatus.NOT_RETRYABLE,
   NOT_FOUND: RetryStatus.NOT_FOUND,
 };
+
+const DEFAULT_COUNTED = 10_000;
+const MOST_COUNTED = 100_000;
+const EVENTS_PAGE = 100;
 
 /** What gRPC clients take by default; Connect's own take more. */
 const CLIENT_MAX_BYTES = 4 * 1024 * 1024;
@@ -61,6 +73,14 @@ export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobSer
       return { jobs: jobs.map(listedJob), nextPageToken: next === null ? "" : pageToken(next, filter) };
     },
 
+    async countJobs(request) {
+      const filter = jobFilter(request);
+      const limit = integer("limit", request.limit, 0, MOST_COUNTED) || DEFAULT_COUNTED;
+      return await countJobs(db, filter, limit);
+    },
+
+    listJobEvents: (request) => listJobEvents(ctx, request),
+
     async cancelJobs(request) {
       const ids = jobIds(request.jobIds);
       const cancelled = await moves.cancel(ids, reason(request.reason));
@@ -83,6 +103,20 @@ export function createJobService(ctx: ServiceContext): ServiceImpl<typeof JobSer
         })),
       };
     },
+  };
+}
+
+async function listJobEvents({ db }: ServiceContext, request: ListJobEventsRequest) {
+  const id = jobId("job_id", request.jobId);
+  const size = integer("page_size", request.pageSize, 0, LIMITS.page) || EVENTS_PAGE;
+  const after = pageStart(request.pageToken, { jobId: id }) ?? 0;
+  const found = await jobEvents(db, id, { after, size });
+  if (found === null) throw notFound(id, await archivedAt(db.sql, id));
+  const { events, next, lease } = found;
+  return {
+    events: events.map(jobEvent),
+    nextPageToken: next === null ? "" : pageToken(next, { jobId: id }),
+    lease: lease === null ? undefined : jobLease(lease),
   };
 }
 

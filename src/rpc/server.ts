@@ -133,7 +133,8 @@ function admit(context: HandlerContext, options: ServerOptions, draining: AbortS
   };
   completeErrors(context.signal, context.method.methodKind === "bidi_streaming", refused);
   try {
-    gate({ service: context.service, requestHeader: { get: (name) => sentHeader(context, name) } });
+    const requestHeader = { get: (name: string) => sentHeader(context, name) };
+    gate({ service: context.service, method: context.method, requestHeader });
     if (draining.aborted && context.service.typeName !== Health.typeName) throw toConnectError(shuttingDown());
   } catch (err) {
     const known = toConnectError(err);

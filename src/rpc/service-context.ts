@@ -1,5 +1,6 @@
 /** What the services stand on. They hold no rules: they check a request, call a move or a read, and convert the answer. */
 import type { Moves } from "../dispatch/moves.ts";
+import type { StatsWatches } from "../dispatch/stats-watch.ts";
 import type { Streams } from "../dispatch/streams.ts";
 import type { Watches } from "../dispatch/watch.ts";
 import type { StartResult } from "../job/ec2-states.ts";
@@ -22,11 +23,13 @@ export interface ServiceLimits {
   pingMs: number;
   silenceMs: number;
   maxFramesPerSecond: number;
-  /** WatchJobs streams at a time, and how long each may be without a message. */
+  /** WatchJobs streams at a time, and as many of WatchStats, and how long each may be without a message. */
   maxWatches: number;
   watchHeartbeatMs: number;
   /** How long one may leave what waits for it unread. */
   watchStallMs: number;
+  /** Connections that this broker may open. */
+  databaseConnections: number;
 }
 
 /** Which broker this is. */
@@ -36,15 +39,29 @@ export interface Identity {
   startedAt: Date;
 }
 
+/** A setting as operators are shown it: of a secret only how many there are. */
+export interface ShownSetting {
+  name: string;
+  value: string;
+  about: string;
+  secret: boolean;
+}
+
 export interface ServiceContext {
   moves: Moves;
   streams: Pick<Streams, "hellos" | "sessions">;
   watches: Pick<Watches, "watch" | "now">;
+  statsWatches: Pick<StatsWatches, "watch">;
   db: Database;
   limits: ServiceLimits;
   identity: Identity;
   /** Starts workers' EC2 instances by hand; no ids: all that are configured. Throws BAD_FIELD for one that is not. */
   startWorkers?: (instanceIds: readonly string[]) => Promise<StartResult[]>;
+  /** Which instances those are, and whether they are only said to be started; absent: none are configured. */
+  starts?: { instanceIds: readonly string[]; dryRun: boolean };
+  /** Whether the caller's token only reads; absent: none does. */
+  isReadOnly?: (requestHeader: Pick<Headers, "get">) => boolean;
+  settings?: readonly ShownSetting[];
   /** Looks at an endpoint's address, and sends it a test event. */
   webhooks?: WebhookCalls;
   /** Told of each call of a worker; null types: the call named none, so those of its last claim stand. */

@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { badField } from "../errors.ts";
 import { JobStatus } from "../gen/aibroker/v1/job_pb.ts";
-import type { ListJobsRequest, NewJob as NewJobMessage } from "../gen/aibroker/v1/job_service_pb.ts";
+import type { CountJobsRequest, ListJobsRequest, NewJob as NewJobMessage } from "../gen/aibroker/v1/job_service_pb.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { Status } from "../job/status.ts";
 import type { JobFilter } from "../store/list-jobs.ts";
@@ -71,7 +71,7 @@ function bytesOf(job: NewJobMessage): number {
   return bytes;
 }
 
-/** The ids of a CancelJobs or RetryJobs, in their order; the same id may stand twice. */
+/** The ids of a CancelJobs, RetryJobs, UpdateJobs or ReleaseJobs, in their order; the same id may stand twice. */
 export function jobIds(ids: readonly string[]): string[] {
   batch("job_ids", ids.length);
   return ids.map((id, index) => jobId(`job_ids[${index}]`, id));
@@ -89,8 +89,8 @@ export function jobType(field: string, type: string): string {
   return text(field, type, LIMITS.type, 1);
 }
 
-/** What ListJobs is asked to find, without the page. */
-export function jobFilter(request: ListJobsRequest): JobFilter {
+/** What ListJobs and CountJobs are asked to find. */
+export function jobFilter(request: ListJobsRequest | CountJobsRequest): JobFilter {
   if (request.types.length > LIMITS.typesPerClaim) {
     throw badField(
       "types",

@@ -1,15 +1,13 @@
 /** JobService.WatchJobs: one stream, from its state to its end. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { Outbox } from "../dispatch/outbox.ts";
-import { brokerLeaves } from "../dispatch/session-faults.ts";
 import type { WatchPlace, WatchUpdate } from "../dispatch/watch.ts";
-import { BrokerError, badField } from "../errors.ts";
+import { type BrokerError, badField } from "../errors.ts";
 import type { WatchJobsRequest, WatchJobsResponseSchema } from "../gen/aibroker/v1/job_service_pb.ts";
 import { asBrokerError } from "../store/database-errors.ts";
 import type { EventFilter } from "../store/events.ts";
 import { watchState } from "../store/watch-state.ts";
-import { drainSignal, hangUp } from "./drain.ts";
+import { OpenStream, WatcherCount } from "./open-stream.ts";
 import type { ServiceContext } from "./service-context.ts";
 import { watchFilter } from "./validate-watch.ts";
 import { watchCursor, watchPlace } from "./watch-cursor.ts";
@@ -24,58 +22,50 @@ const ITEM_BYTES = 400;
 const FRAME_ITEMS = 500;
 /** The state is read and kept as a whole. */
 const STATE_JOBS = 10_000;
-/** After its end a stream that is not read gets this long until it is cut. */
-const LAST_WORDS_MS = 5_000;
 
 type Response = MessageInitShape<typeof WatchJobsResponseSchema>;
 
 /** The handler of the RPC. */
 export function createWatchJobs(ctx: ServiceContext) {
-  let open = 0;
+  const watchers = new WatcherCount(ctx.limits.maxWatches);
   return async function* watchJobs(request: WatchJobsRequest, context: HandlerContext) {
     const filter = watchFilter(request);
-    if (open >= ctx.limits.maxWatches) throw tooManyWatches(open);
-    open += 1;
+    watchers.refuseTooMany();
     const stream = new WatchStream(ctx, filter, context);
-    // A generator that waits in `yield` never learns that its client has left; the signal does.
-    void stream.over.then(() => {
-      open -= 1;
-    });
+    watchers.add(stream);
     void stream.begin(request);
     yield* stream.outbox;
   };
 }
 
 class WatchStream {
-  readonly outbox = new Outbox<Response>(WAITING);
+  readonly #stream: OpenStream<Response>;
   readonly #ctx: ServiceContext;
   readonly #filter: EventFilter;
-  readonly #context: HandlerContext;
-  readonly #over = Promise.withResolvers<void>();
-  /** Resolves when nothing more is told. */
-  readonly over = this.#over.promise;
-  #ended = false;
-  #beat: NodeJS.Timeout | undefined;
   #at: WatchPlace | undefined;
   #full = Promise.withResolvers<void>();
 
   constructor(ctx: ServiceContext, filter: EventFilter, context: HandlerContext) {
     this.#ctx = ctx;
     this.#filter = filter;
-    this.#context = context;
-    context.signal.addEventListener("abort", () => this.end(), { once: true });
-    const drain = drainSignal(context.values);
-    const leave = () => this.end(brokerLeaves());
-    drain.addEventListener("abort", leave, { once: true });
-    void this.over.then(() => drain.removeEventListener("abort", leave));
-    if (drain.aborted) leave();
+    const heartbeat = () => this.#message({ case: "heartbeat", value: {} }, this.#at);
+    this.#stream = new OpenStream({ context, limits: ctx.limits, waiting: WAITING, heartbeat });
+  }
+
+  get outbox() {
+    return this.#stream.outbox;
+  }
+
+  /** Resolves when nothing more is told. */
+  get over() {
+    return this.#stream.over;
   }
 
   /** Sends what is, then what comes; never rejects. */
   async begin(request: WatchJobsRequest): Promise<void> {
     try {
       this.#at = await this.#start(request);
-      while (!this.#ended) {
+      while (!this.#stream.hasEnded) {
         this.#full = Promise.withResolvers();
         const { leave } = await this.#ctx.watches.watch({
           filter: this.#filter,
@@ -84,18 +74,11 @@ class WatchStream {
         });
         await Promise.race([this.#full.promise, this.over]);
         leave();
-        await this.#room();
+        await this.#stream.room(AHEAD_BYTES);
       }
     } catch (err) {
-      this.end(asBrokerError(err));
+      this.#stream.end(asBrokerError(err));
     }
-  }
-
-  /** Resolves when the watcher has read on; one that does not is ended. */
-  async #room(): Promise<void> {
-    const stalled = setTimeout(() => this.end(slowWatcher()), this.#ctx.limits.watchStallMs);
-    await this.outbox.below(AHEAD_BYTES);
-    clearTimeout(stalled);
   }
 
   async #start(request: WatchJobsRequest): Promise<WatchPlace> {
@@ -113,7 +96,7 @@ class WatchStream {
     for (let at = 0; at === 0 || at < state.jobs.length; at += FRAME_ITEMS) {
       const jobs = state.jobs.slice(at, at + FRAME_ITEMS);
       const complete = at + FRAME_ITEMS >= state.jobs.length;
-      await this.#room();
+      await this.#stream.room(AHEAD_BYTES);
       const value = { jobs: jobs.map(watchedJob), complete, unknownJobIds: complete ? unknownJobIds : [] };
       this.#say({ case: "state", value }, bytesOf(jobs), complete ? from : undefined);
     }
@@ -133,37 +116,16 @@ class WatchStream {
       // The next heartbeat takes it along.
       this.#at = update;
     }
-    return !this.#ended;
+    return !this.#stream.hasEnded;
   }
 
   #say(frame: NonNullable<Response["frame"]>, bytes: number, at: WatchPlace | undefined): void {
-    if (this.#ended) return;
-    const cursor = at === undefined ? "" : watchCursor(at, this.#filter);
-    if (!this.outbox.push({ frame, cursor }, bytes)) {
-      this.end(slowWatcher());
-      return;
-    }
+    this.#stream.say(this.#message(frame, at), bytes);
     if (at !== undefined) this.#at = at;
-    this.#beatLater();
   }
 
-  #beatLater(): void {
-    clearTimeout(this.#beat);
-    if (this.#ended) return;
-    this.#beat = setTimeout(() => {
-      // What still waits is as good a sign of life.
-      if (this.outbox.waiting === 0) this.#say({ case: "heartbeat", value: {} }, 1, this.#at);
-      else this.#beatLater();
-    }, this.#ctx.limits.watchHeartbeatMs);
-  }
-
-  end(fault?: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    clearTimeout(this.#beat);
-    this.outbox.end(fault);
-    if (fault !== undefined) hangUp(this.#context.values, LAST_WORDS_MS);
-    this.#over.resolve();
+  #message(frame: NonNullable<Response["frame"]>, at: WatchPlace | undefined): Response {
+    return { frame, cursor: at === undefined ? "" : watchCursor(at, this.#filter) };
   }
 }
 
@@ -177,17 +139,4 @@ function tooWide(): BrokerError {
     `more than ${STATE_JOBS} jobs fit: give more of job_ids, types, tenant_id, source_domain and source_id, or set ` +
       "changes_only",
   );
-}
-
-function tooManyWatches(count: number): BrokerError {
-  return new BrokerError(
-    "TOO_MANY_STREAMS",
-    `this broker serves ${count} watchers and takes no more (WATCH_MAX_STREAMS); connect to another one, or later`,
-    { retryAfterMs: 1_000 + Math.round(Math.random() * 4_000) },
-  );
-}
-
-function slowWatcher(): BrokerError {
-  const text = "the watcher has stopped reading (WATCH_STALL_MS): call again with the cursor of the last frame it read";
-  return new BrokerError("SLOW_READER", text, { retryAfterMs: 1_000 });
 }

@@ -3,7 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { JobStatus } from "../gen/aibroker/v1/job_pb.ts";
 import { JobEventKind, type JobEventSchema, type WatchedJobSchema } from "../gen/aibroker/v1/job_service_pb.ts";
 import type { EventKind } from "../job/events.ts";
-import type { JobEvent } from "../store/events.ts";
+import type { EventFacts } from "../store/event-facts.ts";
 import type { WatchedJob } from "../store/watch-state.ts";
 import { jobStatus, timestamp } from "./convert.ts";
 
@@ -36,7 +36,7 @@ export function watchedJob(job: WatchedJob): MessageInitShape<typeof WatchedJobS
   };
 }
 
-export function jobEvent(event: JobEvent): MessageInitShape<typeof JobEventSchema> {
+export function jobEvent(event: EventFacts): MessageInitShape<typeof JobEventSchema> {
   const [kind, status] = KINDS[event.kind] ?? [JobEventKind.UNSPECIFIED, JobStatus.UNSPECIFIED];
   return {
     eventId: `${event.jobId}/${event.seq}`,

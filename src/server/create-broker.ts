@@ -1,7 +1,7 @@
 /** The embedding API: the same broker as `serve`, and handlers of events in its process. */
 import pino, { type Logger } from "pino";
 import { type RunningBroker, startBroker } from "../broker.ts";
-import { loadConfig } from "../config.ts";
+import { loadConfig, shownSettings } from "../config.ts";
 import { EVENT_KINDS, type EventKind } from "../job/events.ts";
 import { openPool } from "../store/db.ts";
 import { migrate, schemaState } from "../store/migrate.ts";
@@ -78,10 +78,10 @@ export function createBroker(options: EmbeddedBrokerOptions = {}): EmbeddedBroke
   async function run(all: EventHandler[]): Promise<RunningBroker> {
     const { databaseUrl } = config;
     if (databaseUrl === undefined) throw new Error("DATABASE_URL is not set: an embedded broker brings no database");
-    if (options.migrate === true) await migrate(databaseUrl);
+    if (options.migrate === true) await migrate(config.databaseDirectUrl ?? databaseUrl);
     else await refuseOldSchema(databaseUrl);
     const log = options.logger ?? pino({ level: config.logLevel }, pino.destination(2));
-    return await startBroker({ config, databaseUrl, log, handlers: all });
+    return await startBroker({ config, databaseUrl, log, handlers: all, settings: shownSettings(config) });
   }
 }
 

@@ -9,6 +9,7 @@ import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf } from "./event-rows.ts";
 import { ALL_LANES, jobOf } from "./lookups.ts";
+import type { LaneStart } from "./rows.ts";
 
 export interface LeaseRow {
   job_id: string;
@@ -69,6 +70,8 @@ export interface Round {
    * and takes the first that it may.
    */
   look?: number | null;
+  /** The lanes, and where in them to begin; absent: all lanes of the types, from their front. */
+  from?: readonly LaneStart[] | undefined;
   /** Of which events rows are written; absent: of all. */
   kept?: KeptKinds;
   /** A lease row that drifted must not stop the queue: where one stands in the way, it is written over. */
@@ -96,7 +99,7 @@ export const FACTS_BYTES = 2_048;
 /** The whole statement. */
 export function claimBy<L extends LeaseRow>(sql: Sql, round: Round, takers: Takers) {
   return sql<ClaimRow<L>[]>`
-    WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types)}, ${picked(sql, round, takers)}, ${takers.after}
+    WITH RECURSIVE ${takers.before} ${lanesOf(sql, round.types, round.from)}, ${picked(sql, round, takers)}, ${takers.after}
     ${moved(sql, round, takers)}
     SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
       next_run_at, idempotency_key, traceparent, created_at, status, lease_token, attempt_count, lease_expires_at,
@@ -107,11 +110,22 @@ export function claimBy<L extends LeaseRow>(sql: Sql, round: Round, takers: Take
 }
 
 /** `walk`: the lanes of these types, or of all where there are none; `lane`: those of them that are not paused. */
-export function lanesOf(sql: Sql, types: string[]) {
+export function lanesOf(sql: Sql, types: string[], from?: readonly LaneStart[]) {
+  const walk = types.length === 0 ? sql.unsafe(ALL_LANES) : walkOf(sql, types);
   return sql`
-    ${types.length === 0 ? sql.unsafe(ALL_LANES) : walkOf(sql, types)},
+    ${from === undefined ? walk : startsOf(sql, from)},
     lane AS MATERIALIZED (
       SELECT w.* FROM walk w WHERE NOT EXISTS (SELECT FROM ai_type_pause p WHERE p.job_type = w.job_type)
+    )`;
+}
+
+function startsOf(sql: Sql, from: readonly LaneStart[]) {
+  return sql`
+    walk AS (
+      SELECT * FROM unnest(${from.map(({ type }) => type)}::text[]::varchar[],
+        ${from.map(({ priority }) => String(priority))}::text[]::int[],
+        ${from.map(({ runAt }) => runAt)}::text[]::timestamptz[], ${from.map(({ id }) => id)}::text[]::bigint[])
+        AS i (job_type, priority, from_at, from_id)
     )`;
 }
 
@@ -128,29 +142,35 @@ function walkOf(sql: Sql, types: string[]) {
     )`;
 }
 
+/** Of a lane `l` with a start, for its rows `r`. */
+const FROM_START = "(r.run_at, r.id) >= (l.from_at, l.from_id)";
+const PLACE = ", from_at, from_id";
+
 /** From the lanes to `taken`: jobs to run (ends_as null, counted by nth) and jobs to be ended, all locked. */
 function picked(sql: Sql, round: Round, { limit }: Takers) {
   const look = round.look ?? null;
+  const [start, place] =
+    round.from === undefined ? [sql``, sql``] : [sql`AND ${sql.unsafe(FROM_START)}`, sql.unsafe(PLACE)];
   return sql`
     head AS MATERIALIZED (
-      SELECT job_type, priority, count(*) AS seen, count(*) FILTER (
+      SELECT job_type, priority ${place}, count(*) AS seen, count(*) FILTER (
         WHERE nth = 1 OR total <= ${look === null ? round.maxBytes : Number.MAX_SAFE_INTEGER}) AS take FROM (
-        SELECT r.*, sum(r.bytes + ${FACTS_BYTES}) OVER (ORDER BY r.priority, r.run_at, r.id) AS total,
+        SELECT r.* ${place}, sum(r.bytes + ${FACTS_BYTES}) OVER (ORDER BY r.priority, r.run_at, r.id) AS total,
           row_number() OVER (ORDER BY r.priority, r.run_at, r.id) AS nth
         FROM lane l CROSS JOIN LATERAL (
           SELECT * FROM ai_ready r
-          WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now()
+          WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now() ${start}
           ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT ${look === null ? limit : sql`${look}`}) r
         ORDER BY r.priority, r.run_at, r.id LIMIT ${look === null ? limit : sql`NULL`}) h
-      GROUP BY job_type, priority
+      GROUP BY job_type, priority ${place}
     ), locked AS MATERIALIZED (
-      SELECT x.* FROM head h CROSS JOIN LATERAL (
+      SELECT x.* FROM head l CROSS JOIN LATERAL (
         SELECT r.ctid AS place, r.id, r.priority, r.run_at, r.bytes,
           CASE WHEN j.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
             WHEN j.attempt_count >= coalesce(nullif(j.max_attempts, 0), 5) THEN 'FAILED' END AS ends_as
         FROM ai_ready r CROSS JOIN LATERAL (${jobOf(sql, "r.id", "PENDING")}) j
-        WHERE r.job_type = h.job_type AND r.priority = h.priority AND r.run_at <= now()
-        ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT h.take
+        WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now() ${start}
+        ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT l.take
         FOR UPDATE OF r, j SKIP LOCKED) x
     ), taken AS MATERIALIZED (
       SELECT * FROM (

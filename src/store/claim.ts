@@ -7,8 +7,9 @@ import type { Status } from "../job/status.ts";
 import type { ClaimRow, LeaseRow, SeatRow } from "./claim-statement.ts";
 import { callsStatement, claimStatement, seatsStatement } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
+import type { LaneStarts } from "./lane-starts.ts";
 import { unlessInTheWay } from "./retry-statement.ts";
-import type { Claimer, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
+import type { Claimer, LaneStart, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
 import { quickly } from "./statement-text.ts";
 
 export { claimStatement } from "./claim-takers.ts";
@@ -23,6 +24,8 @@ interface AnyClaim {
   token: string;
   /** Of which events rows are written; absent: of all. */
   kept?: KeptKinds;
+  /** Absent: always from the front of each lane. */
+  starts?: LaneStarts;
 }
 
 export type ClaimOptions = AnyClaim & Claimer;
@@ -42,7 +45,10 @@ export interface Claimed<L = Lease> {
   isShort: boolean;
 }
 
-/** Claims up to `limit` due jobs of types that are not paused; fewer only if there are few, or others hold some. */
+/**
+ * Claims up to `limit` due jobs of types that are not paused; fewer only if there are few, others hold some, or some lie in
+ * front of a lane's start; none only if there are none, or others hold all.
+ */
 export async function claim(sql: Sql, options: ClaimOptions): Promise<Claimed> {
   return inRounds(
     options,
@@ -91,23 +97,35 @@ export async function claimForSeats(sql: Sql, options: SeatClaimOptions): Promis
 /** Rows of one lane that a wide round looks at. */
 const MOST_LOOKED_AT = 500;
 
+interface RoundOf {
+  token: string;
+  look: number | null;
+  from: readonly LaneStart[] | undefined;
+  wary: boolean;
+}
+
 async function inRounds<R extends LeaseRow, L>(
-  { token }: AnyClaim,
+  { token, types, starts }: AnyClaim,
   limit: number,
-  run: (round: { token: string; look: number | null; wary: boolean }) => Promise<ClaimRow<R>[]>,
+  run: (round: RoundOf) => Promise<ClaimRow<R>[]>,
   toLeaseOf: (row: R) => L,
 ): Promise<Claimed<L>> {
   const claimed: Claimed<L> = { leases: [], ended: [], deadSeats: 0, isShort: false };
+  let from = starts?.of(types);
+  let wideRounds = 0;
   // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3). Nor does
   // one whose rows are all held by others: one wide round then looks behind them, in every lane.
   for (let round = 0; ; round++) {
+    const since = performance.now();
     const rows = await unlessInTheWay((wary) =>
       run({
         token: round === 0 ? token : `${token}.${round}`,
-        look: round === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** round),
+        look: wideRounds === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** wideRounds),
+        from,
         wary,
       }),
     );
+    if (from === undefined && wideRounds === 0) starts?.took(performance.now() - since);
     const before = claimed.ended.length;
     claimed.deadSeats = rows[0]?.dead_seats ?? 0;
     const asked = limit - claimed.deadSeats;
@@ -117,10 +135,17 @@ async function inRounds<R extends LeaseRow, L>(
     }
     const due = rows[0]?.due ?? 0;
     const got = claimed.leases.length + claimed.ended.length - before;
+    if (from !== undefined) {
+      // Short of jobs behind the starts: there may be some in front of them.
+      if (claimed.leases.length > 0) return claimed;
+      from = undefined;
+      continue;
+    }
     // What was seen and not got was cut by its size or is held by others: worth another claim, if this one got any.
     claimed.isShort = asked > 0 && (claimed.leases.length === 0 || (due < asked && got >= due));
     const held = rows.some((row) => row.status === null && row.due > 0);
-    if (claimed.leases.length > 0 || (claimed.ended.length === before && !(held && round === 0))) return claimed;
+    if (claimed.leases.length > 0 || (claimed.ended.length === before && !(held && wideRounds === 0))) return claimed;
+    wideRounds += 1;
   }
 }
 

@@ -68,8 +68,10 @@ export function asBrokerError(err: unknown): unknown {
 /** Whether a statement that failed so may have been committed all the same: it was sent, and its answer never came. */
 export function mayHaveHappened(err: unknown): boolean {
   const chain = causes(err);
-  const last = chain.at(-1);
-  if (last instanceof BrokerError || last?.name === "PostgresError") return false;
+  const last = chain.at(-1) as (Error & { code?: unknown }) | undefined;
+  if (last instanceof BrokerError) return false;
+  // Postgres' word that it failed; but so does a pooler tell, in its own name, that it has lost Postgres' answer.
+  if (last?.name === "PostgresError") return String(last.code).startsWith("08");
   return !chain.some(isUnmade);
 }
 

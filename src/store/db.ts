@@ -19,6 +19,8 @@ export interface PoolOptions {
 }
 
 export interface DatabaseOptions extends PoolOptions {
+  /** Past a pooler, for what needs a session of its own; absent: `url` leads to one. */
+  directUrl?: string | undefined;
   /** Connections for dispatches, claims and operators. */
   poolSize: number;
   /** Connections that only heartbeats, reports and releases use, so that a storm of claims cannot starve them. */
@@ -30,8 +32,10 @@ export interface Database {
   sql: Sql;
   /** Heartbeats, reports, releases. */
   reserved: Sql;
-  /** Retention: one connection, made at its first use, so that neither a claim nor a report ever waits for it. */
+  /** Retention and history: one connection, made at its first use, so that neither a claim nor a report waits for it. */
   background: Sql;
+  /** LISTEN: one connection, and a session of its own, which one through a pooler in transaction mode is not. */
+  direct: Sql;
   /** Cold paths: lists and statistics. A client of its own, since Drizzle changes the one it is given. */
   drizzle: PostgresJsDatabase<typeof schema>;
   /** Ends the pools; statements under way get 1 s. */
@@ -44,14 +48,16 @@ export function openDatabase(options: DatabaseOptions): Database {
   const reserved = openLinesPool(options, options.reservedSize, HOT);
   const background = openLinesPool({ ...options, ...BACKGROUND }, 1, HOT);
   const cold = openLinesPool(options, 2, {});
+  const direct = openPool({ ...options, url: options.directUrl ?? options.url }, 1);
   return {
     sql,
     reserved,
     background,
+    direct,
     drizzle: drizzle(cold, { schema }),
     close: async () => {
       // The bound is needed: a connection that once failed to connect never says that it has ended (postgres.js 3.4.9).
-      await Promise.all([sql, reserved, background, cold].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, reserved, background, direct, cold].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }

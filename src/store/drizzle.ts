@@ -13,9 +13,9 @@ const pgCore = load("drizzle-orm/pg-core") as typeof import("drizzle-orm/pg-core
 export type { SQL } from "drizzle-orm";
 export type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 export const { and, asc, desc, eq, gte, inArray, is, lt, sql } = orm;
-export const { bigint, boolean, check, customType, foreignKey, index, integer, jsonb, pgTable, primaryKey, text } =
-  pgCore;
-export const { getTableConfig, PgTable, timestamp, unionAll, unique, uniqueIndex, varchar } = pgCore;
+export const { bigint, boolean, check, customType, doublePrecision, foreignKey, index, integer, jsonb } = pgCore;
+export const { getTableConfig, PgTable, pgTable, primaryKey, text, timestamp } = pgCore;
+export const { unionAll, unique, uniqueIndex, varchar } = pgCore;
 export const { drizzle } = load("drizzle-orm/postgres-js") as typeof import("drizzle-orm/postgres-js");
 export const { migrate: runMigrations } = load(
   "drizzle-orm/postgres-js/migrator",

@@ -3,7 +3,8 @@
  *
  * Three ways to walk, chosen by the filter and forced on the planner, which has been seen to choose wrongly on stale
  * statistics: pending and running jobs by the small tables, one source's jobs by its index, all others backwards along
- * ai_job's primary key until the page is full. Only the last can run into the statement's timeout.
+ * ai_job's primary key until the page is full. Where a job must be looked at to know whether it fits, a page looks at so
+ * many at most, and the next one goes on behind them: an index for each part of a filter would be paid by every move.
  */
 
 import { BrokerError } from "../errors.ts";
@@ -38,62 +39,147 @@ export interface PageOfJobs {
   below: number | null;
   /** Of the texts on one page; a page holds at least one job all the same. */
   maxBytes: number;
+  /** Jobs that are looked at, at most; 100,000 unless told. */
+  look?: number;
 }
 
+const LOOK = 100_000;
+
 /**
- * One page and the cursor of the next, null on the last. Throws BAD_FIELD when the walk takes longer than a statement
- * may, which a narrower filter cures.
+ * One page and the cursor of the next, null on the last. A page may hold fewer jobs than fit, even none, where few of
+ * those that were looked at do. Throws BAD_FIELD when even that takes longer than a statement may, which a narrower
+ * filter cures.
  */
 export async function listJobs(
   db: Database,
   filter: JobFilter,
   page: PageOfJobs,
 ): Promise<{ jobs: JobRow[]; next: number | null }> {
+  return await inTime(filter, async () => {
+    const floor = await floorOf(db, filter, page);
+    const { jobs, next } = cutPage(await jobsQuery(db, filter, page, floor), page);
+    return { jobs, next: next ?? (await goingOn(db, filter, floor)) };
+  });
+}
+
+/** How long a count goes on. */
+const COUNT_MS = 1_000;
+
+/**
+ * How many jobs fit, counted no further than `limit`; more: that was reached, or there are more jobs than could be looked
+ * at in a second or so. Throws as listJobs.
+ */
+export async function countJobs(
+  db: Database,
+  filter: JobFilter,
+  limit: number,
+  look: number = LOOK,
+): Promise<{ count: number; more: boolean }> {
+  const began = performance.now();
+  let count = 0;
+  let below: number | null = null;
+  return await inTime(filter, async () => {
+    for (;;) {
+      const page: PageOfJobs = { size: limit - count, below, maxBytes: 0, look };
+      const floor: number = await floorOf(db, filter, page);
+      const jobs = jobsQuery(db, filter, page, floor).as("jobs");
+      const [found] = await db.drizzle.select({ count: sql<number>`count(*)::int` }).from(jobs);
+      count += found?.count ?? 0;
+      if (count > limit) return { count: limit, more: true };
+      below = await goingOn(db, filter, floor);
+      if (below === null) return { count, more: false };
+      if (performance.now() - began > COUNT_MS) return { count, more: true };
+    }
+  });
+}
+
+async function inTime<T>(filter: JobFilter, read: () => Promise<T>): Promise<T> {
   try {
-    return cutPage(await jobsQuery(db, filter, page), page);
+    return await read();
   } catch (error) {
     throw isTimeout(error) ? tooSlow(filter, error) : error;
   }
 }
 
-/** The query alone, with one row more than the page, which tells whether there is a next one. */
-export function jobsQuery(db: Database, filter: JobFilter, page: PageOfJobs) {
-  if (filter.statuses.length > 0 && filter.statuses.every((status) => status === "PENDING" || status === "RUNNING")) {
-    return openJobs(db, filter, page);
+const isOpen = ({ statuses }: JobFilter) =>
+  statuses.length > 0 && statuses.every((status) => status === "PENDING" || status === "RUNNING");
+const isOfSource = ({ sourceDomain, sourceId }: JobFilter) => sourceDomain !== null && sourceId !== null;
+
+/** The lowest id that a page looks at; 0: at all that are left, for each of them fits or an index tells which do. */
+async function floorOf(db: Database, filter: JobFilter, page: PageOfJobs): Promise<number> {
+  const look = page.look ?? LOOK;
+  if (isOpen(filter)) {
+    if (restOf(filter).length === 0) return 0;
+    const [next] = await openIds(db, filter, page).orderBy(desc(sql`id`)).offset(look).limit(1);
+    return next === undefined ? 0 : next.id + 1;
   }
-  if (filter.sourceDomain !== null && filter.sourceId !== null) return jobsOfSource(db, filter, page);
+  const fits = [ofStatus(filter), ...conditions(filter)].every((condition) => condition === undefined);
+  if (fits || isOfSource(filter)) return 0;
+  // Ids are given out in order and leave few gaps, so that so many ids are about as many jobs, and never more.
+  const below = page.below ?? ((await newestBelow(db)) ?? 0) + 1;
+  return Math.max(0, below - look);
+}
+
+/** Where the next page begins once all above the floor has been looked at; null: nothing is left. */
+async function goingOn(db: Database, filter: JobFilter, floor: number): Promise<number | null> {
+  if (floor === 0 || isOpen(filter)) return floor === 0 ? null : floor;
+  const next = await newestBelow(db, floor);
+  return next === null ? null : next + 1;
+}
+
+async function newestBelow(db: Database, floor?: number): Promise<number | null> {
+  const [row] = await db.drizzle
+    .select({ id: aiJob.id })
+    .from(aiJob)
+    .where(floor === undefined ? undefined : lt(aiJob.id, floor))
+    .orderBy(desc(aiJob.id))
+    .limit(1);
+  return row?.id ?? null;
+}
+
+/** The query alone, with one row more than the page, which tells whether there is a next one. */
+export function jobsQuery(db: Database, filter: JobFilter, page: PageOfJobs, floor = 0) {
+  if (isOpen(filter)) return openJobs(db, filter, page, floor);
+  if (isOfSource(filter)) return jobsOfSource(db, filter, page);
   return db.drizzle
     .select(JOB_COLUMNS)
     .from(aiJob)
-    .where(and(below(page), ofStatus(filter), ...conditions(filter)))
+    .where(and(below(page), floor === 0 ? undefined : gte(aiJob.id, floor), ofStatus(filter), ...conditions(filter)))
     .orderBy(desc(aiJob.id))
     .limit(page.size + 1);
 }
 
-/** Pending and running jobs: ids from the small tables in order, then row by row until the page is full. */
-function openJobs(db: Database, filter: JobFilter, page: PageOfJobs) {
+/** Ids of pending and running jobs, by the small tables. */
+function openIds(db: Database, filter: JobFilter, page: PageOfJobs, floor = 0) {
+  const within = (id: typeof aiReady.id | typeof aiLease.id) => [
+    page.below === null ? undefined : lt(id, page.below),
+    floor === 0 ? undefined : gte(id, floor),
+  ];
   const ready = db.drizzle
     .select({ id: aiReady.id })
     .from(aiReady)
-    .where(
-      and(
-        page.below === null ? undefined : lt(aiReady.id, page.below),
-        filter.types.length === 0 ? undefined : inArray(aiReady.jobType, filter.types),
-      ),
-    );
+    .where(and(...within(aiReady.id), filter.types.length === 0 ? undefined : inArray(aiReady.jobType, filter.types)));
   const lease = db.drizzle
     .select({ id: aiLease.id })
     .from(aiLease)
-    .where(page.below === null ? undefined : lt(aiLease.id, page.below));
+    .where(and(...within(aiLease.id)));
   const pending = filter.statuses.includes("PENDING");
-  const running = filter.statuses.includes("RUNNING");
-  const ids = pending && running ? unionAll(ready, lease) : pending ? ready : lease;
-  // What ai_ready knows by itself need not be asked of ai_job again.
-  const rest = conditions(running ? filter : { ...filter, types: [] }).filter((condition) => condition !== undefined);
-  const ordered = ids.orderBy(desc(sql`id`));
+  return pending && filter.statuses.includes("RUNNING") ? unionAll(ready, lease) : pending ? ready : lease;
+}
+
+/** What ai_job must be asked of those: not what ai_ready knows by itself. */
+function restOf(filter: JobFilter): SQL[] {
+  const asked = filter.statuses.includes("RUNNING") ? filter : { ...filter, types: [] };
+  return conditions(asked).filter((condition) => condition !== undefined);
+}
+
+/** Pending and running jobs: ids from the small tables in order, then row by row until the page is full. */
+function openJobs(db: Database, filter: JobFilter, page: PageOfJobs, floor: number) {
+  const rest = restOf(filter);
+  const ordered = openIds(db, filter, page, floor).orderBy(desc(sql`id`));
   // Where ai_job has nothing to add, the sort keeps a page's ids instead of all of them.
   const open = (rest.length === 0 ? ordered.limit(page.size + 1) : ordered).as("open");
-  // One row a time, by the limit in the lateral query: a join could be planned as a walk over all ended jobs.
+  // One row at a time, by the limit in the lateral query: a join could be planned as a walk over all ended jobs.
   const job = db.drizzle
     .select(JOB_COLUMNS)
     .from(aiJob)

@@ -140,6 +140,10 @@ export const ADDED: Record<string, Added> = {
     ],
   },
   "0007_results": { columns: [], relations: [] },
+  "0008_history": {
+    columns: [],
+    relations: ["ai_history", "ai_history_pkey", "ai_history_place", "ai_history_place_pkey"],
+  },
 };
 
 /** What Django's later migrations take away again: whoever has one stands between 0003 and 0004. */

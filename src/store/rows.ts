@@ -163,6 +163,18 @@ export interface Released extends Trace {
   released: boolean;
 }
 
+/** A job that an operator took from its worker. */
+export interface Taken extends Trace {
+  jobId: string;
+  outcome: "RELEASED" | "UNCHANGED" | "NOT_FOUND";
+  /** The status after the call; null when there is no such job. */
+  status: Status | null;
+  /** Who had it. */
+  workerId: string | null;
+  /** Of the lease that was ended; null: none, or one of Django's. */
+  token: string | null;
+}
+
 export interface Cancelled extends Trace {
   jobId: string;
   outcome: "CANCELLED" | "REQUESTED" | "UNCHANGED" | "NOT_FOUND";
@@ -176,6 +188,15 @@ export interface Retried extends Trace {
   jobId: string;
   outcome: "RETRIED" | "NOT_RETRYABLE" | "NOT_FOUND";
   status: Status | null;
+}
+
+/** A job that was to get another priority. */
+export interface Updated {
+  jobId: string;
+  outcome: "UPDATED" | "UNCHANGED" | "NOT_FOUND";
+  status: Status | null;
+  /** Of a job whose place in the queue is another one now; null: it has not moved. */
+  type: string | null;
 }
 
 /** A report by a legacy worker, which knows no lease token. */
@@ -232,4 +253,12 @@ export interface JobDetail extends JobRow {
   payload: string;
   /** Undefined: no result row; null: a row without a payload. */
   result: string | null | undefined;
+}
+
+/** The first row of a lane that a claim has to look at; runAt and id as Postgres writes them. */
+export interface LaneStart {
+  type: string;
+  priority: number;
+  runAt: string;
+  id: string;
 }

@@ -239,4 +239,5 @@ export const examsExamSheet = pgTable(
 
 export { aiJobArchive } from "./schema-archive.ts";
 export { aiEc2Intent } from "./schema-ec2.ts";
+export { aiHistory, aiHistoryPlace } from "./schema-history.ts";
 export { aiDelivery, aiWebhook } from "./schema-webhooks.ts";

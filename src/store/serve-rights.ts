@@ -17,6 +17,8 @@ const WRITTEN = [
   "ai_job_archive",
   "ai_webhook",
   "ai_delivery",
+  "ai_history",
+  "ai_history_place",
 ];
 
 /**

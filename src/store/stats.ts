@@ -16,8 +16,9 @@ export interface TypeStats {
   failed: number;
   cancelled: number;
   paused: boolean;
-  /** How long the oldest due job has been due; null when none is. */
+  /** How long the oldest due job has been due, and since when; null when none is. */
   oldestDueMs: number | null;
+  oldestDueAt: Date | null;
 }
 
 export interface Stats {
@@ -52,7 +53,11 @@ function tooMany(cause: unknown): BrokerError {
   return new BrokerError("BAD_FIELD", `include_ended: ${message}`, { field: "include_ended", cause });
 }
 
-type Numbers = Omit<TypeStats, "type" | "oldestDueMs"> & { job_type: string | null; oldest_due_ms: number | null };
+type Numbers = Omit<TypeStats, "type" | "oldestDueMs" | "oldestDueAt"> & {
+  job_type: string | null;
+  oldest_due_ms: number | null;
+  oldest_ms: number | null;
+};
 
 async function count(db: Pick<Database["drizzle"], "execute">, includeEnded: boolean): Promise<Stats> {
   const ended = sql`
@@ -79,14 +84,16 @@ async function count(db: Pick<Database["drizzle"], "execute">, includeEnded: boo
       coalesce(e.failed, 0)::float8 AS failed, coalesce(e.cancelled, 0)::float8 AS cancelled,
       p.job_type IS NOT NULL AS paused,
       CASE WHEN r.due > 0 THEN extract(epoch FROM now() - r.oldest)::float8 * 1000 END AS oldest_due_ms,
+      CASE WHEN r.due > 0 THEN extract(epoch FROM r.oldest)::float8 * 1000 END AS oldest_ms,
       extract(epoch FROM now())::float8 * 1000 AS counted_ms
     FROM (SELECT) one LEFT JOIN type t ON true LEFT JOIN ready r USING (job_type) LEFT JOIN running l USING (job_type)
       LEFT JOIN ended e USING (job_type) LEFT JOIN ai_type_pause p USING (job_type)
     ORDER BY t.job_type`);
   return {
-    types: rows.flatMap(({ job_type, oldest_due_ms, counted_ms: _, ...numbers }) =>
-      job_type === null ? [] : [{ ...numbers, type: job_type, oldestDueMs: oldest_due_ms }],
-    ),
+    types: rows.flatMap(({ job_type: type, oldest_due_ms: oldestDueMs, oldest_ms, counted_ms: _, ...numbers }) => {
+      const oldestDueAt = oldest_ms === null ? null : new Date(oldest_ms);
+      return type === null ? [] : [{ ...numbers, type, oldestDueMs, oldestDueAt }];
+    }),
     countedAt: new Date(rows[0]?.counted_ms ?? Number.NaN),
   };
 }

@@ -14,6 +14,8 @@ const COMMANDS = [
   ["jobs", "get"],
   ["jobs", "cancel"],
   ["jobs", "retry"],
+  ["jobs", "priority"],
+  ["jobs", "release"],
   ["watch"],
   ["workers"],
   ["stats"],
@@ -28,9 +30,12 @@ const COMMANDS = [
   ["webhooks", "remove"],
   ["webhooks", "test"],
   ["webhooks", "redeliver"],
+  ["init"],
+  ["init", "worker"],
 ];
 const PRINT_DATA = COMMANDS.filter(
-  (words) => !["serve", "dev", "demo", "jobs", "types", "ec2", "webhooks"].includes(words.join(" ")),
+  (words) =>
+    !["serve", "dev", "demo", "jobs", "types", "ec2", "webhooks", "init", "init worker"].includes(words.join(" ")),
 );
 
 describe("help", () => {

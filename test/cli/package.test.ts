@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LAUNCHER, watch } from "./run-cli.ts";
@@ -44,20 +44,28 @@ test("it holds what runs, and nothing else of the repository", () => {
     "examples",
     "package.json",
     "proto",
+    "templates",
   ];
   expect([...tops].filter((top) => !expected.includes(top ?? ""))).toEqual([]);
-  for (const path of ["bin/ai-job-broker.js", "dist/main.js", "dist/client/index.d.ts", "drizzle/0001_broker.sql"]) {
-    expect(files).toContain(path);
-  }
-  expect(files.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))).toEqual([]);
+  const some = [
+    "bin/ai-job-broker.js",
+    "dist/main.js",
+    "dist/client/index.d.ts",
+    "dist/ui/index.html",
+    "drizzle/0001_broker.sql",
+  ];
+  for (const path of some) expect(files).toContain(path);
+  const sources = files.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
+  expect(sources.filter((path) => !path.startsWith("templates/"))).toEqual([]);
 });
 
-test("serve runs from it, with an embedded Postgres that it migrates", async () => {
+test("serve runs from it, with an embedded Postgres that it migrates, and with the dashboard", async () => {
   const env = { PATH: process.env["PATH"], DATA_DIR: join(folder, "data"), PORT: "0" };
   const running = watch(
     spawn(process.execPath, [join(installed, "bin/ai-job-broker.js"), "serve"], { env, stdio: "pipe" }),
   );
-  await addressOf(running);
+  const page = await fetch(`${await addressOf(running)}/ui/`);
+  expect(await page.text()).toContain('<div id="app">');
   running.child.kill("SIGTERM");
   expect((await running.done).code).toBe(0);
 }, 60_000);
@@ -87,3 +95,28 @@ test("a program can import the services, with their types", async () => {
   ];
   await exec(process.execPath, [tsc, ...options, "program.ts"], { cwd: folder });
 }, 60_000);
+
+test("init worker writes a project whose types hold, whose own test passes, and whose worker does a job", async () => {
+  const project = join(folder, "my-worker");
+  const launcher = join(installed, "bin/ai-job-broker.js");
+  const env = {
+    PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env["PATH"]}`,
+    DATA_DIR: join(folder, "dev"),
+    PORT: "0",
+  };
+  await exec(process.execPath, [launcher, "init", "worker", "my-worker", "--type", "read-sheet"], { cwd: folder, env });
+  await exec("npm", ["run", "check"], { cwd: project, env });
+  const own = await exec("npm", ["test"], { cwd: project, env });
+  expect(own.stdout).toMatch(/pass 3\n.*fail 0\n/);
+
+  const broker = watch(spawn(process.execPath, [launcher, "dev"], { env, stdio: "pipe" }));
+  await addressOf(broker);
+  const worker = watch(spawn("node", ["src/worker.ts"], { cwd: project, env, stdio: "pipe" }));
+  const job = ["dispatch", "read-sheet", '{"image_path": "1.png"}', "--wait", "--timeout", "60s"];
+  const { stdout } = await exec(process.execPath, [launcher, ...job], { env });
+  expect(JSON.parse(stdout)).toEqual({ text: "what stands on 1.png" });
+  worker.child.kill("SIGTERM");
+  expect(await worker.done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^is done .*read-sheet/m) });
+  broker.child.kill("SIGTERM");
+  expect((await broker.done).code).toBe(0);
+}, 120_000);

@@ -1,7 +1,7 @@
 /** A broker whose role does not own the tables, as docs/cut-over.md has it. */
 import { expect, onTestFinished, test } from "vitest";
-import type { Finding } from "../../src/cli/doctor/finding.ts";
 import { AIResultStatus } from "../../src/gen/aibroker/v1/job_pb.ts";
+import type { Finding } from "../../src/health/finding.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { djangoDatabase } from "../support/bare-database.ts";
 import { startTestBroker } from "../support/broker.ts";

@@ -70,6 +70,9 @@ describe("serve on a database of one's own", () => {
       expect(migrated.code).toBe(0);
       expect(JSON.parse(migrated.stdout)).toMatchObject({ from: "empty" });
       expect(await runCli(["migrate"], { env })).toMatchObject({ code: 0, stdout: "nothing to do\n" });
+      // Past a pooler, where there is one: its advisory lock is a session's.
+      const pooled = { ...env, DATABASE_URL: "postgres://127.0.0.1:1/jobs", DATABASE_DIRECT_URL: database.url };
+      expect(await runCli(["migrate"], { env: pooled })).toMatchObject({ code: 0, stdout: "nothing to do\n" });
       const running = startCli(["serve"], { env });
       await addressOf(running);
       running.child.kill("SIGTERM");

@@ -1,7 +1,8 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { oneLine, shorten, table, widthOf } from "../../src/cli/text.ts";
-import { ago, parseDurationMs, parseTime, shortDuration } from "../../src/cli/time.ts";
+import { ago, parseDurationMs, parseTime } from "../../src/cli/time.ts";
+import { shortDuration } from "../../src/short-duration.ts";
 
 const NOW = Date.parse("2026-01-31T09:00:00Z");
 

@@ -86,7 +86,7 @@ test("a call that cannot succeed takes none of its batch along", async () => {
 
 test("an item may weigh more than one: a batch stays within its weight, and one heavier item goes alone", async () => {
   const { run, batches, ends } = gated();
-  const coalescer = createCoalescer(run, 10, (item) => item);
+  const coalescer = createCoalescer(run, 10, { weigh: (item) => item });
   const calls = [[1], [4, 5], [1], [1], [30], [2]].map((items) => coalescer.add(items));
   for (let i = 0; i < 5; i++) {
     ends[i]?.resolve();
@@ -99,15 +99,12 @@ test("an item may weigh more than one: a batch stays within its weight, and one 
 test("a failure that is not to be tried again is each call's own, and the next batch goes on", async () => {
   const { run, batches, ends } = gated();
   const asked: unknown[] = [];
-  const coalescer = createCoalescer(
-    run,
-    3,
-    () => 1,
-    (err) => {
+  const coalescer = createCoalescer(run, 3, {
+    again: (err) => {
       asked.push(err);
       return false;
     },
-  );
+  });
   const calls = [[1], [2], [3, 4], [5]].map((items) => coalescer.add(items));
   const outcome = Promise.allSettled(calls);
   const lost = new Error("the answer was lost");

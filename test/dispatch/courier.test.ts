@@ -13,6 +13,7 @@ async function broker(brokerId: string, url: string) {
   const connected = Promise.withResolvers<void>();
   const options: CourierOptions = {
     sql: db.sql,
+    direct: db.direct,
     brokerId,
     onSuperseded: ({ instanceId, epoch, times }) => void heard.push(`superseded ${instanceId} ${epoch} ${times}`),
     onLeft: (from, instanceId) => void heard.push(`${from} left ${instanceId}`),
@@ -143,6 +144,7 @@ test("a line that was cut comes back, and says that news may have been missed", 
   const pool = openTestDatabase(url);
   const courier = createCourier({
     sql: pool.sql,
+    direct: pool.direct,
     brokerId: "one",
     onSuperseded: () => undefined,
     onLeft: () => undefined,

@@ -66,6 +66,7 @@ export async function startStreams(
   const heard = Promise.withResolvers<void>();
   const bell = createBell({
     sql: db.sql,
+    direct: db.direct,
     instanceId: brokerId,
     gapMs: 10,
     onRing: () => {

@@ -1,31 +1,14 @@
 /** A page in a real browser, of another origin than the broker's, calls it by connect-web. */
-import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect } from "vitest";
 import { JobEventKind } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { API_TOKEN, startTestBroker } from "../support/broker.ts";
+import { hasBrowser, launchBrowser } from "../support/browser.ts";
 import { test } from "../support/db.ts";
 import type { Seen } from "./browser/page.ts";
-
-const BROWSER = "/usr/bin/chromium";
-const hasBrowser = existsSync(BROWSER);
-if (!hasBrowser)
-  process.stderr.write(`pages in a browser are skipped: there is no ${BROWSER}; on Debian: apt-get install chromium\n`);
-
-/** Without these it looks up its maker's hosts at every start. */
-const QUIET = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 let page: { origin: string; close(): void };
 
@@ -58,7 +41,7 @@ async function servePage(script: string): Promise<typeof page> {
 
 /** What the page saw, opened in a browser of its own. */
 async function visit(brokerUrl: string): Promise<Record<string, Seen | string>> {
-  const browser = await chromium.launch({ executablePath: BROWSER, args: QUIET });
+  const browser = await launchBrowser();
   try {
     const tab = await browser.newPage();
     await tab.goto(page.origin);

@@ -34,6 +34,7 @@ export const SERVICE_LIMITS: ServiceLimits = {
   watchHeartbeatMs: 15_000,
   watchStallMs: 60_000,
   maxFramesPerSecond: 1_000,
+  databaseConnections: 16,
 };
 
 export const IDENTITY = { version: "0.1.0", instanceId: "one", startedAt: new Date("2026-01-02T03:04:05.678Z") };
@@ -44,7 +45,9 @@ export interface ServiceClients {
   admin: Client<typeof AdminService>;
 }
 
-export interface ServiceOptions extends Pick<ServiceContext, "moves" | "seen" | "webhooks" | "startWorkers"> {
+type Given = "moves" | "seen" | "webhooks" | "startWorkers" | "starts" | "settings" | "isReadOnly";
+
+export interface ServiceOptions extends Pick<ServiceContext, Given> {
   db?: Database;
   limits?: Partial<ServiceLimits>;
 }
@@ -55,6 +58,7 @@ export function serviceClients(ctx: ServiceOptions): ServiceClients {
     // Streams have tests of their own, on a real broker.
     streams: undefined as never,
     watches: undefined as never,
+    statsWatches: undefined as never,
     // A test without a database shows that the call does not touch it.
     db: ctx.db ?? (undefined as unknown as Database),
     limits: { ...SERVICE_LIMITS, ...ctx.limits },

@@ -205,7 +205,7 @@ describe("ListJobs refuses", () => {
   test.for(["garbage", "e30", "W10", "WzEsMl0", "WzAsImEiXQ", "WyIxIiwiYSJd", "%%%", fill(5_000), "😀"])(
     "the page token %s",
     async (pageToken) => {
-      await refused(jobs.listJobs({ pageToken }), "page_token", "BAD_PAGE_TOKEN", /is not one that ListJobs gave/);
+      await refused(jobs.listJobs({ pageToken }), "page_token", "BAD_PAGE_TOKEN", /is not one that this list gave/);
     },
   );
 });

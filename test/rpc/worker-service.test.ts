@@ -87,6 +87,7 @@ describe("claim", () => {
       moves,
       streams: undefined as never,
       watches: undefined as never,
+      statsWatches: undefined as never,
       db: undefined as never,
       limits: SERVICE_LIMITS,
       identity: IDENTITY,

@@ -15,6 +15,21 @@ import { test } from "../support/db.ts";
 
 type Role = "worker" | "api" | "anybody";
 
+/** What one of INTERNAL_READ_TOKEN opens, and nothing else. */
+const READS: ReadonlySet<string> = new Set([
+  ...["GetJob", "ListJobs", "CountJobs", "ListJobEvents", "WatchJobs"],
+  ...[
+    "GetStats",
+    "ListWorkers",
+    "GetServerInfo",
+    "ListWebhooks",
+    "WatchStats",
+    "GetHistory",
+    "GetHealth",
+    "ListStarts",
+  ],
+]);
+
 const SERVICES = [
   [WorkerService, "worker"],
   [JobService, "api"],
@@ -24,12 +39,23 @@ const SERVICES = [
   [ServerReflectionAlpha, "anybody"],
 ] as const;
 
-const TOKENS = { worker: WORKER_TOKEN, api: API_TOKEN, unknown: "unknown-token", none: "" } as const;
+const READ_TOKEN = "read-token";
+const TOKENS = {
+  worker: WORKER_TOKEN,
+  api: API_TOKEN,
+  read: READ_TOKEN,
+  unknown: "unknown-token",
+  none: "",
+} as const;
 type Sent = keyof typeof TOKENS;
 
+const start = (url: string, env: Record<string, string> = {}) =>
+  startTestBroker(url, { INTERNAL_READ_TOKEN: READ_TOKEN, ...env });
+
 /** What the gate says; "open": it lets the call pass, whatever becomes of it then. */
-function expected(role: Role, sent: Sent): string {
+function expected(role: Role, method: string, sent: Sent): string {
   if (role === "anybody" || role === sent) return "open";
+  if (sent === "read" && role === "api" && READS.has(method)) return "open";
   return sent === "unknown" || sent === "none" ? "BAD_TOKEN" : "WRONG_ROLE";
 }
 
@@ -45,7 +71,7 @@ async function misfits(broker: TestBroker, role: (role: Role) => Role): Promise<
           const messages = [Buffer.from(protocol === "connect-json" ? "{}" : "")];
           const { reason, unreadable } = await caller.send({ method, protocol, messages, token: TOKENS[sent] });
           const said = reason === "BAD_TOKEN" || reason === "WRONG_ROLE" ? reason : (unreadable ?? "open");
-          const wanted = expected(role(own), sent);
+          const wanted = expected(role(own), method.name, sent);
           if (said !== wanted) found.push(`${method.name} by ${protocol} with ${sent}: ${said}, not ${wanted}`);
         }
       }
@@ -56,7 +82,7 @@ async function misfits(broker: TestBroker, role: (role: Role) => Role): Promise<
 }
 
 test("the matrix has every service that the broker lists", async ({ url }) => {
-  await using broker = await startTestBroker(url);
+  await using broker = await start(url);
   const reflection = createClient(ServerReflection, createGrpcTransport({ baseUrl: broker.url }));
   const asked = (async function* () {
     yield { messageRequest: { case: "listServices", value: "" } } as const;
@@ -71,12 +97,12 @@ test("the matrix has every service that the broker lists", async ({ url }) => {
 });
 
 test("every method opens to its own role alone, in every protocol", async ({ url }) => {
-  await using broker = await startTestBroker(url);
+  await using broker = await start(url);
   expect(await misfits(broker, (role) => role)).toEqual([]);
 }, 60_000);
 
 test("so does a method without side effects when it is asked for by GET", async ({ url }) => {
-  await using broker = await startTestBroker(url);
+  await using broker = await start(url);
   for (const [service, role] of SERVICES) {
     for (const { name, idempotency } of service.methods) {
       // 1: NO_SIDE_EFFECTS.
@@ -85,7 +111,7 @@ test("so does a method without side effects when it is asked for by GET", async 
         const query = "connect=v1&encoding=json&message=%7B%7D";
         const headers = { "x-worker-token": TOKENS[sent] };
         const answer = await fetch(`${broker.url}/${service.typeName}/${name}?${query}`, { headers });
-        const closed = { BAD_TOKEN: 401, WRONG_ROLE: 403 }[expected(role, sent)];
+        const closed = { BAD_TOKEN: 401, WRONG_ROLE: 403 }[expected(role, name, sent)];
         if (closed !== undefined) expect(answer.status, `${name} with ${sent}`).toBe(closed);
         else expect([401, 403], `${name} with ${sent}`).not.toContain(answer.status);
       }
@@ -93,8 +119,8 @@ test("so does a method without side effects when it is asked for by GET", async 
   }
 });
 
-test("with OPEN_INTROSPECTION off, health and reflection want a token of either side", async ({ url }) => {
-  await using broker = await startTestBroker(url, { OPEN_INTROSPECTION: "false" });
+test("with OPEN_INTROSPECTION off, health and reflection want a token of some role", async ({ url }) => {
+  await using broker = await start(url, { OPEN_INTROSPECTION: "false" });
   const caller = openCaller(broker.url);
   for (const [service, role] of SERVICES) {
     if (role !== "anybody") continue;
@@ -102,7 +128,7 @@ test("with OPEN_INTROSPECTION off, health and reflection want a token of either 
       for (const sent of Object.keys(TOKENS) as Sent[]) {
         const messages = [Buffer.alloc(0)];
         const { reason } = await caller.send({ method, protocol: "grpc", messages, token: TOKENS[sent] });
-        const isKnown = sent === "worker" || sent === "api";
+        const isKnown = sent !== "unknown" && sent !== "none";
         expect(reason === "BAD_TOKEN", `${method.name} with ${sent}`).toBe(!isKnown);
       }
     }
@@ -110,8 +136,34 @@ test("with OPEN_INTROSPECTION off, health and reflection want a token of either 
   caller.close();
 });
 
+test("a token that only reads is told so where something would change, and opens its reads without an api token", async ({
+  url,
+}) => {
+  const headers = { "x-worker-token": READ_TOKEN, "content-type": "application/json" };
+  const call = async (broker: TestBroker, method: string) => {
+    const answer = await fetch(`${broker.url}/aibroker.v1.${method}`, { method: "POST", headers, body: "{}" });
+    return { status: answer.status, body: await answer.text() };
+  };
+  {
+    await using broker = await start(url);
+    expect(await call(broker, "JobService/CancelJobs")).toMatchObject({
+      status: 403,
+      body: expect.stringContaining("INTERNAL_READ_TOKEN only reads, and this changes something"),
+    });
+    expect(await call(broker, "AdminService/GetServerInfo")).toMatchObject({
+      status: 200,
+      body: expect.stringContaining('"readOnly":true'),
+    });
+    // Tokens are never among the settings that it is shown.
+    expect((await call(broker, "AdminService/GetServerInfo")).body).not.toMatch(/read-token|story-(api|worker)-token/);
+  }
+  await using alone = await start(url, { INTERNAL_API_TOKEN: "" });
+  expect(await call(alone, "AdminService/GetStats")).toMatchObject({ status: 200 });
+  expect(await call(alone, "JobService/Dispatch")).toMatchObject({ status: 503 });
+});
+
 test("the shim's paths open to workers alone, with and without their slash", async ({ url }) => {
-  await using broker = await startTestBroker(url);
+  await using broker = await start(url);
   for (const path of SHIM_PATHS.flatMap((one) => [one, one.replace(/\/$/, "")])) {
     const method = path.includes("next") ? "GET" : "POST";
     const body = method === "POST" ? { body: '{"job_id":"none"}' } : {};
@@ -124,16 +176,16 @@ test("the shim's paths open to workers alone, with and without their slash", asy
 });
 
 test("the page of metrics opens to operators alone, and no other page is there", async ({ url }) => {
-  await using broker = await startTestBroker(url);
+  await using broker = await start(url);
   const statuses = async (path: string) => {
     const all = Object.values(TOKENS).map((token) =>
       fetch(broker.url + path, { headers: { "x-worker-token": token } }),
     );
     return (await Promise.all(all)).map(({ status }) => status);
   };
-  expect(await statuses("/metrics")).toEqual([403, 200, 401, 401]);
+  expect(await statuses("/metrics")).toEqual([403, 200, 403, 401, 401]);
   for (const path of ["/", "/admin", "/debug/pprof", "/healthz", "/.env", "/status", "/metrics/", "/metrics/x"]) {
-    expect(await statuses(path), path).toEqual([404, 404, 404, 404]);
+    expect(await statuses(path), path).toEqual([404, 404, 404, 404, 404]);
   }
 });
 

@@ -14,11 +14,12 @@ import { dispatch } from "../../src/store/dispatch.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { leaseVerdicts } from "../../src/store/lease-verdicts.ts";
 import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
-import { release } from "../../src/store/release.ts";
+import { release, releaseJobs } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
 import type { SeatLease } from "../../src/store/rows.ts";
 import { endSessions, openSessions, resizeSessions, staleSessions } from "../../src/store/sessions.ts";
+import { update } from "../../src/store/update.ts";
 import { type FreshDatabase, freshDatabase, openTestDatabase } from "../support/db.ts";
 import { claimSeats, done, failed, givenSeat, newJob, opening } from "../support/jobs.ts";
 
@@ -53,6 +54,12 @@ const MOVES: Record<string, (sql: Sql, leases: SeatLease[]) => Promise<unknown>>
       DEFAULT_BACKOFF,
     ),
   release: (sql, leases) => release(sql, leases, 20),
+  "release by an operator": (sql, leases) =>
+    releaseJobs(sql, ids(leases), { reason: "", delayMs: 60_000, maxDeliveries: 20 }),
+  update: async (sql, leases) => {
+    await release(sql, leases, 20);
+    await update(sql, ids(leases), 5);
+  },
   reclaim: async (sql, leases) => {
     await cancel(sql, ids(leases), "", -1_000);
     await reclaim(sql, ITEMS);

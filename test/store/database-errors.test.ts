@@ -2,7 +2,7 @@ import postgres from "postgres";
 import { describe, expect } from "vitest";
 import { BrokerError, badField } from "../../src/errors.ts";
 import { withDatabase } from "../../src/store/address.ts";
-import { asBrokerError } from "../../src/store/database-errors.ts";
+import { asBrokerError, mayHaveHappened } from "../../src/store/database-errors.ts";
 import { openPool } from "../../src/store/db.ts";
 import { test } from "../support/db.ts";
 
@@ -109,4 +109,14 @@ test("no message says where the database is or who logs in", async () => {
     expect(meant).toMatchObject({ reason: "DATABASE_DOWN", retryAfterMs: 1_000 });
     expect((meant as Error).message).not.toMatch(/canary|10\.9/);
   }
+});
+
+test("a statement that failed has not happened, unless its answer may have been lost", () => {
+  const failed = (code: string, name = "PostgresError") => Object.assign(new Error("x"), { name, code });
+  const states = ["23505", "57014", "57P01", "53100", "40P01"].map((code) => failed(code));
+  const unmade = ["ECONNREFUSED", "CONNECTION_ENDED"].map((code) => failed(code, "Error"));
+  for (const err of [...states, ...unmade]) expect(mayHaveHappened(asBrokerError(err)), err.code).toBe(false);
+  // The last is how PgBouncer says that Postgres' connection broke under the statement.
+  const lost = [failed("CONNECTION_CLOSED", "Error"), failed("ECONNRESET", "Error"), failed("08P01")];
+  for (const err of lost) expect(mayHaveHappened(asBrokerError(err)), err.code).toBe(true);
 });

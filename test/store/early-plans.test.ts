@@ -16,10 +16,11 @@ import { heartbeat } from "../../src/store/heartbeat.ts";
 import { leaseVerdicts } from "../../src/store/lease-verdicts.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
-import { release } from "../../src/store/release.ts";
+import { release, releaseJobs } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
 import { endSessions, openSessions, resizeSessions, staleSessions } from "../../src/store/sessions.ts";
+import { update } from "../../src/store/update.ts";
 import { type FreshDatabase, freshDatabase, openTestDatabase } from "../support/db.ts";
 import { done, EXPIRED, failed, givenSeatLease, legacyDone, newJob, opening, reportAll } from "../support/jobs.ts";
 
@@ -114,6 +115,18 @@ const MOVES: Step[] = [
     name: "dispatch to a seat of any type",
     run: (sql, seat) =>
       dispatch(sql, [newJob()], undefined, { ...claimOf, types: [], seats: [{ ...seat, workerId: "w2" }] }),
+  },
+  {
+    name: "release by an operator",
+    run: (sql, { jobId }) => releaseJobs(sql, [jobId], { reason: "", delayMs: 0, maxDeliveries: 20 }),
+  },
+  {
+    name: "update",
+    run: async (sql) => {
+      const job = newJob();
+      await dispatch(sql, [job]);
+      await update(sql, [job.id], 5);
+    },
   },
   { name: "look at what is due", run: (sql) => due(sql, 1) },
 ];

@@ -1,5 +1,19 @@
 /** Jobs put into the tables as they would stand there, for the reads. */
 import type { Database } from "../../src/store/db.ts";
+import type { JobFilter } from "../../src/store/list-jobs.ts";
+
+/** A filter that lets all jobs through. */
+export const ANY: JobFilter = {
+  statuses: [],
+  types: [],
+  tenantId: null,
+  sourceDomain: null,
+  sourceId: null,
+  workerId: null,
+  errorContains: null,
+  createdAfter: null,
+  createdBefore: null,
+};
 
 export interface GivenRow {
   job_id: string;

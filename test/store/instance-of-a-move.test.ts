@@ -5,7 +5,7 @@ import { cancel } from "../../src/store/cancel.ts";
 import type { Database } from "../../src/store/db.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim } from "../../src/store/reclaim.ts";
-import { release } from "../../src/store/release.ts";
+import { release, releaseJobs } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
 import type { Lease } from "../../src/store/rows.ts";
@@ -51,6 +51,11 @@ const MOVES: [string, Move, { token: boolean; keeps: boolean }][] = [
     { token: false, keeps: false },
   ],
   ["release", (db, l) => release(db.sql, [l], 20), { token: false, keeps: false }],
+  [
+    "release by an operator",
+    (db, l) => releaseJobs(db.sql, [l.jobId], { reason: "", delayMs: 0, maxDeliveries: 20 }),
+    { token: true, keeps: false },
+  ],
   [
     "reclaim",
     async (db, l) => {

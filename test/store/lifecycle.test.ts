@@ -8,8 +8,9 @@ import type { Database } from "../../src/store/db.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim, reclaimUnheld } from "../../src/store/reclaim.ts";
-import { release } from "../../src/store/release.ts";
+import { release, releaseJobs } from "../../src/store/release.ts";
 import { retry } from "../../src/store/retry.ts";
+import { update } from "../../src/store/update.ts";
 import { test, truncateAll } from "../support/db.ts";
 import {
   claimAs,
@@ -91,6 +92,8 @@ async function running(db: Database, maxAttempts = 5): Promise<Subject> {
   return { jobId, token: String(lease?.token) };
 }
 
+const TAKING = { reason: "the machine burns", delayMs: 0, maxDeliveries: 20 };
+
 const APPLY: [Move, string, (db: Database, s: Subject) => Promise<unknown>][] = [
   ["claim", "claim", (db) => claimAs(db, "w2")],
   ["claim", "claim for a seat", async (db) => claimSeats(db, [await givenSeat(db, "i2")])],
@@ -102,17 +105,29 @@ const APPLY: [Move, string, (db: Database, s: Subject) => Promise<unknown>][] = 
   ["legacyReport", "legacy FAILED", (db, s) => legacyReport(db.reserved, legacyFailed(s.jobId, "w1"), DEFAULT_BACKOFF)],
   ["release", "release", (db, s) => release(db.reserved, [s], 20)],
   ["release", "release, once too often", (db, s) => release(db.reserved, [s], 1)],
+  ["releaseJobs", "release by an operator", (db, s) => releaseJobs(db.sql, [s.jobId], TAKING)],
+  [
+    "releaseJobs",
+    "release by an operator, once too often",
+    (db, s) => releaseJobs(db.sql, [s.jobId], { ...TAKING, maxDeliveries: 1 }),
+  ],
   ["reclaim", "reclaim", (db) => reclaim(db.sql, 10)],
   ["reclaim", "reclaim of what is not held", (db) => reclaimUnheld(db.sql, [{ instanceId: "i1", held: [] }])],
   ["cancel", "cancel", (db, s) => cancel(db.sql, [s.jobId], "", 60_000)],
   ["retry", "retry", (db, s) => retry(db.sql, [s.jobId])],
+  ["update", "update", (db, s) => update(db.sql, [s.jobId], -7)],
 ];
 
 /** What an event tells of a move that led to this state. */
 function kindOf(move: Move, to: Status): string {
   if (to === "RUNNING") return "started";
   if (to !== "PENDING") return to.toLowerCase();
-  const kinds: Partial<Record<Move, string>> = { release: "released", reclaim: "reclaimed", retry: "retried" };
+  const kinds: Partial<Record<Move, string>> = {
+    release: "released",
+    releaseJobs: "released",
+    reclaim: "reclaimed",
+    retry: "retried",
+  };
   return kinds[move] ?? "retrying";
 }
 

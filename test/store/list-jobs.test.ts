@@ -2,19 +2,8 @@ import { describe, expect } from "vitest";
 import type { Database } from "../../src/store/db.ts";
 import { type JobFilter, jobsQuery, listJobs } from "../../src/store/list-jobs.ts";
 import { test } from "../support/db.ts";
-import { givenEndedRows, givenRows } from "./given-rows.ts";
+import { ANY, givenEndedRows, givenRows } from "./given-rows.ts";
 
-const ANY: JobFilter = {
-  statuses: [],
-  types: [],
-  tenantId: null,
-  sourceDomain: null,
-  sourceId: null,
-  workerId: null,
-  errorContains: null,
-  createdAfter: null,
-  createdBefore: null,
-};
 const FIRST = { size: 50, below: null, maxBytes: 1_000_000 };
 
 async function found(db: Database, filter: Partial<JobFilter>): Promise<string[]> {

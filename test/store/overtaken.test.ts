@@ -10,9 +10,10 @@ import type { Database, Sql } from "../../src/store/db.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { legacyReport } from "../../src/store/legacy-report.ts";
 import { reclaim } from "../../src/store/reclaim.ts";
-import { release } from "../../src/store/release.ts";
+import { release, releaseJobs } from "../../src/store/release.ts";
 import { report } from "../../src/store/report.ts";
 import { retry } from "../../src/store/retry.ts";
+import { update } from "../../src/store/update.ts";
 import { test } from "../support/db.ts";
 import { django } from "../support/django.ts";
 import {
@@ -151,6 +152,32 @@ describe("a legacy worker's DONE", () => {
     );
     expect(answer.verdict).toBe("duplicate_ignored");
     expect(await resultsOf(db, jobId)).toEqual(['{"text": "ok"}']);
+  });
+});
+
+describe("by an operator", () => {
+  test("a release of a job that is claimed meanwhile takes the new lease along", async ({ db }) => {
+    const jobId = await givenJob(db);
+    const answers = await overtaken(
+      db,
+      (other) => givenLease(other),
+      () => releaseJobs(db.sql, [jobId], { reason: "", delayMs: 0, maxDeliveries: 20 }),
+    );
+    expect(answers).toMatchObject([{ outcome: "RELEASED", status: "PENDING" }]);
+    await expectNoDrift(db);
+  });
+
+  test("another priority for a job that comes back meanwhile holds for its new place", async ({ db }) => {
+    const jobId = await givenJob(db);
+    const lease = await givenLease(db);
+    const answers = await overtaken(
+      db,
+      (other) => release(other.sql, [lease], 20),
+      () => update(db.sql, [jobId], 5),
+    );
+    expect(answers).toMatchObject([{ outcome: "UPDATED", status: "PENDING", type: "ocr" }]);
+    expect((await rowOf(db, jobId))["priority"]).toBe(5);
+    await expectNoDrift(db);
   });
 });
 

@@ -3,11 +3,12 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import pino from "pino";
 import { type RunningBroker, startBroker } from "../../src/broker.ts";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig, shownSettings } from "../../src/config.ts";
 import { AdminService } from "../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { WorkerService } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { wayTo } from "./flaky-store.ts";
 import { withToken } from "./rpc-clients.ts";
 
 export const WORKER_TOKEN = "story-worker-token";
@@ -37,12 +38,13 @@ export async function startTestBroker(databaseUrl: string, env: Record<string, s
     ...env,
   });
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
-  const broker = await startBroker({ config, databaseUrl, log });
+  const way = await wayTo(databaseUrl);
+  const broker = await startBroker({ config, databaseUrl: way.url, log, settings: shownSettings(config) });
   const transport = (token: string): Transport =>
     createGrpcTransport({ baseUrl: broker.url, interceptors: [withToken(token)] });
   const api = transport(API_TOKEN);
   let stopped: Promise<void> | undefined;
-  const stop = () => (stopped ??= broker.stop());
+  const stop = () => (stopped ??= broker.stop().finally(way.close));
   return {
     ...broker,
     stop,

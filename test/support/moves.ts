@@ -29,6 +29,7 @@ export function startMoves(db: Database, more: Partial<MovesOptions> & { pollMs?
   const heard = Promise.withResolvers<void>();
   const bell = createBell({
     sql: db.sql,
+    direct: db.direct,
     instanceId: randomUUID(),
     gapMs: 50,
     onRing: () => {

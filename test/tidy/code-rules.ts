@@ -91,7 +91,7 @@ function sqlOutside(source: Source): string[] {
 
 function extensions(source: Source): string[] {
   return importsOf(source)
-    .filter(({ specifier }) => specifier.startsWith(".") && !/\.(ts|json)$/.test(specifier))
+    .filter(({ specifier }) => specifier.startsWith(".") && !/\.(tsx?|json)$/.test(specifier))
     .map(({ specifier, start }) => `${place(source, start)}: '${specifier}' must name the file with its .ts`);
 }
 

@@ -4,11 +4,11 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Config, ConfigError, configWarnings, loadConfig } from "../../config.ts";
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../gen/grpc/health/v1/health_pb.ts";
+import { type Finding, fail, ok, warn } from "../../health/finding.ts";
 import { devFilePath, readDevFile } from "../dev-file.ts";
 import { codeOf } from "../explain.ts";
 import { isLoopback } from "../loopback.ts";
 import { clientCertificate, openSession } from "../session.ts";
-import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const SHORT_TOKEN = 16;
 const HEALTH_TIMEOUT_MS = 3_000;
@@ -47,7 +47,9 @@ export async function checkTokens(config: Config): Promise<Finding[]> {
     { name: "INTERNAL_WORKER_TOKEN", list: config.workerTokens, closed: "workers and the REST endpoints are refused" },
     { name: "INTERNAL_API_TOKEN", list: config.apiTokens, closed: "nobody can dispatch or look at jobs" },
   ];
-  return sides.map(({ name, list, closed }) => {
+  const read =
+    config.readTokens.length === 0 ? [] : [{ name: "INTERNAL_READ_TOKEN", list: config.readTokens, closed: "" }];
+  return [...sides, ...read].map(({ name, list, closed }) => {
     if (list.length === 0 && dev !== undefined)
       return ok("tokens", `${name} is not set; dev uses ${devFilePath(config.dataDir)}`);
     if (list.length === 0)

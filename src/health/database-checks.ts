@@ -1,18 +1,26 @@
-/** What `doctor` finds in the database. */
-import type { Sql } from "../../store/db.ts";
-import * as ask from "../../store/doctor.ts";
-import { findDrift, findReopened } from "../../store/drift.ts";
-import { schemaState } from "../../store/migrate.ts";
-import { missingServeRights } from "../../store/serve-rights.ts";
-import { shortDuration } from "../time.ts";
+/** What `doctor`, and the page of the dashboard, finds in the database. */
+import { shortDuration } from "../short-duration.ts";
+import type { Sql } from "../store/db.ts";
+import * as ask from "../store/doctor.ts";
+import { findDrift, findReopened } from "../store/drift.ts";
+import { schemaState } from "../store/migrate.ts";
+import { missingServeRights } from "../store/serve-rights.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const OLDEST_VERSION = 130_000;
 const SKEW_MS = 1_000;
 const OLD_SNAPSHOT_MS = 10 * 60_000;
 
-/** All checks that need a connection, in the order in which they are printed. `poolSize`: what a broker would open. */
-export async function checkDatabase(sql: Sql, poolSize: number): Promise<Finding[]> {
+export interface CheckOptions {
+  /** Connections that a broker opens. */
+  poolSize: number;
+  /** How many jobs are looked through for a drift; a million unless told. */
+  driftJobs?: number;
+}
+
+/** All checks that need a connection, in the order in which they are shown. */
+export async function checkDatabase(sql: Sql, options: CheckOptions): Promise<Finding[]> {
+  const { poolSize, driftJobs = 1_000_000 } = options;
   const askedMs = Date.now();
   const health = await ask.serverHealth(sql);
   const answeredMs = Date.now();
@@ -24,7 +32,7 @@ export async function checkDatabase(sql: Sql, poolSize: number): Promise<Finding
   const schema = await checkSchema(sql);
   findings.push(schema, ...(await checkVacuum(sql)));
   if (schema.level === "ok")
-    findings.push(...(await checkIndexes(sql)), await checkDrift(sql), await checkReopened(sql));
+    findings.push(...(await checkIndexes(sql)), await checkDrift(sql, driftJobs), await checkReopened(sql));
   return findings;
 }
 
@@ -127,10 +135,12 @@ async function checkVacuum(sql: Sql): Promise<Finding[]> {
   return findings;
 }
 
-async function checkDrift(sql: Sql): Promise<Finding> {
-  const { drifts, complete } = await findDrift(sql);
-  if (drifts.length === 0)
-    return ok("drift", complete ? "the state tables agree with ai_job" : "none in the first million jobs");
+async function checkDrift(sql: Sql, maxJobs: number): Promise<Finding> {
+  const { drifts, complete } = await findDrift(sql, { maxJobs });
+  if (drifts.length === 0) {
+    const seen = `none in the first ${maxJobs.toLocaleString("en")} jobs`;
+    return ok("drift", complete ? "the state tables agree with ai_job" : seen);
+  }
   const shown = drifts.slice(0, 3);
   const jobIds = await ask.jobIdsOf(
     sql,

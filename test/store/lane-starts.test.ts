@@ -1,0 +1,165 @@
+/** Claims that begin behind what a held snapshot keeps in the index: flat, and nothing that lies in front is missed. */
+import { expect, vi } from "vitest";
+import { clear, fill } from "../../bench/backlog.ts";
+import { holdSnapshot } from "../../bench/harness/hold-snapshot.ts";
+import { planOf } from "../../bench/plan.ts";
+import { type ClaimOptions, claim, claimStatement } from "../../src/store/claim.ts";
+import { type Database, HOT, openPool } from "../../src/store/db.ts";
+import { createLaneStarts, type LaneStarts } from "../../src/store/lane-starts.ts";
+import type { LaneStart } from "../../src/store/rows.ts";
+import { pauseType } from "../../src/store/type-pause.ts";
+import { test } from "../support/db.ts";
+import { claimAs, claimSeats, expectNoDrift, givenJob, givenSeat } from "../support/jobs.ts";
+
+const SLOW_MS = 100;
+const past = (seconds: number) => new Date(Date.now() - seconds * 1_000);
+
+/** As when a survey has found these. */
+const fixed = (from: LaneStart[]): LaneStarts => ({ of: () => from, took: () => undefined });
+
+/** Where the job of this id stands. */
+async function startAt({ sql }: Database, jobId: string): Promise<LaneStart> {
+  const [row] = await sql<LaneStart[]>`
+    SELECT job_type AS type, priority, next_run_at::text AS "runAt", id::text FROM ai_job WHERE job_id = ${jobId}`;
+  if (row === undefined) throw new Error(`no job ${jobId}`);
+  return row;
+}
+
+async function idsOf(db: Database, more: Partial<ClaimOptions>): Promise<string[]> {
+  return (await claimAs(db, "w1", more)).map(({ jobId }) => jobId);
+}
+
+test("a claim begins at the starts; what lies in front is found by one that gets nothing", async ({ db }) => {
+  const early = await givenJob(db, { runAt: past(90) });
+  const [first, second] = [await givenJob(db, { runAt: past(60) }), await givenJob(db, { runAt: past(30) })];
+  const other = await givenJob(db, { type: "new", priority: -1 });
+  const starts = fixed([await startAt(db, first)]);
+  expect(await idsOf(db, { limit: 1, starts })).toEqual([first]);
+  expect(await idsOf(db, { limit: 10, starts })).toEqual([second]);
+  expect(await idsOf(db, { limit: 10, starts })).toEqual([other, early]);
+  expect(await idsOf(db, { limit: 10, starts })).toEqual([]);
+  await expectNoDrift(db);
+});
+
+test("of several starts the order is that of all claims; a paused type waits; seats get theirs, too", async ({
+  db,
+}) => {
+  const seat = await givenSeat(db, "i1");
+  const [late, soon] = [
+    await givenJob(db, { runAt: past(30) }),
+    await givenJob(db, { type: "embedding", runAt: past(60) }),
+  ];
+  const urgent = await givenJob(db, { type: "zeta", priority: -1 });
+  const held = await givenJob(db, { type: "held", priority: -2 });
+  await pauseType(db, "held", "");
+  const starts = fixed(await Promise.all([late, soon, urgent, held].map((id) => startAt(db, id))));
+  const leases = await claimSeats(db, [seat, seat, seat, seat], { starts });
+  expect(leases.map(({ jobId }) => jobId)).toEqual([urgent, soon, late]);
+});
+
+test("an answer short of what was asked says that there may be more", async ({ db }) => {
+  const early = await givenJob(db, { runAt: past(90) });
+  const first = await givenJob(db, { runAt: past(60) });
+  const options = {
+    workerId: "w1",
+    types: [],
+    limit: 5,
+    leaseMs: 60_000,
+    maxBytes: 3_000_000,
+    token: "t",
+    requestId: null,
+  };
+  const starts = fixed([await startAt(db, first)]);
+  const short = await claim(db.sql, { ...options, starts });
+  expect(short).toMatchObject({ leases: [{ jobId: first }], isShort: false });
+  const rest = await claim(db.sql, { ...options, token: "u", starts });
+  expect(rest).toMatchObject({ leases: [{ jobId: early }], isShort: true });
+});
+
+/** With a clock of its own, where every snapshot is old enough. */
+function surveyed(db: Database, oldSnapshotSeconds = 0) {
+  const clock = { ms: 0 };
+  const onError = vi.fn();
+  const queries = vi.fn();
+  const sql = ((...args: Parameters<Database["sql"]>) => {
+    queries();
+    return db.sql(...args);
+  }) as unknown as Database["sql"];
+  const starts = createLaneStarts({
+    db: { sql, drizzle: db.drizzle },
+    onError,
+    now: () => clock.ms,
+    oldSnapshotSeconds,
+  });
+  return { starts, clock, onError, queries };
+}
+
+test("nothing is asked while claims are quick, and nothing kept while no snapshot is old", async ({ db }) => {
+  await givenJob(db);
+  const { starts, queries } = surveyed(db);
+  starts.took(1);
+  expect(starts.of([])).toBeUndefined();
+  expect(queries).not.toHaveBeenCalled();
+  const young = surveyed(db, 3_600);
+  young.starts.took(SLOW_MS);
+  await vi.waitFor(() => {
+    // The next look is allowed once this one has ended.
+    young.clock.ms += 1_000;
+    young.starts.took(SLOW_MS);
+    expect(young.starts.of([])).toBeUndefined();
+  });
+  expect(young.queries).not.toHaveBeenCalled();
+});
+
+test("a slow claim has the lanes surveyed: the first row of each, once a second at most, until it is refused", async ({
+  db,
+}) => {
+  const [second, first] = [await givenJob(db, { runAt: past(30) }), await givenJob(db, { runAt: past(60) })];
+  const other = await givenJob(db, { type: "embedding", priority: 3 });
+  const { starts, clock, queries, onError } = surveyed(db);
+  starts.took(SLOW_MS);
+  const [own, others] = [await startAt(db, first), await startAt(db, other)];
+  await vi.waitFor(() => expect(starts.of([])).toEqual([others, own]));
+  expect(starts.of(["ocr"])).toEqual([own]);
+  expect(starts.of(["none"])).toBeUndefined();
+  expect(await idsOf(db, { limit: 1, starts, types: ["ocr"] })).toEqual([first]);
+  expect(queries).toHaveBeenCalledTimes(1);
+  clock.ms += 1_000;
+  const next = await startAt(db, second);
+  await vi.waitFor(() => expect(starts.of(["ocr"])).toEqual([next]));
+  expect(queries).toHaveBeenCalledTimes(2);
+  expect(onError).not.toHaveBeenCalled();
+});
+
+test("a survey that fails leaves claims at the front, and is told of", async ({ db }) => {
+  const failing = createLaneStarts({
+    db: { sql: db.sql, drizzle: { execute: () => Promise.reject(new Error("away")) } as never },
+    onError: (err) => errors.push(err),
+  });
+  const errors: unknown[] = [];
+  failing.took(SLOW_MS);
+  await vi.waitFor(() => expect(errors).toEqual([new Error("away")]));
+  expect(failing.of([])).toBeUndefined();
+});
+
+test("over 20,000 dead jobs that a snapshot keeps, a claim from the starts touches few pages", async ({ url }) => {
+  const sql = openPool({ url, statementTimeoutMs: 20_000, lockTimeoutMs: 5_000 }, 1, HOT);
+  await fill(sql, { rows: 20_100, types: ["ocr"], firstDueSeconds: -86_400, stepSeconds: 1 });
+  const letGo = await holdSnapshot(url);
+  try {
+    await sql`DELETE FROM ai_ready WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM ai_ready ORDER BY job_type, priority, run_at, id LIMIT 20000))`;
+    const round = { types: [], leaseMs: 60_000, maxBytes: 3_000_000, workerId: "w1", limit: 1, requestId: null };
+    const [start] = await sql<LaneStart[]>`
+      SELECT job_type AS type, priority, run_at::text AS "runAt", id::text FROM ai_ready ORDER BY run_at, id LIMIT 1`;
+    const front = await planOf(sql, () => claimStatement(sql, { ...round, token: "t1" }));
+    const from = start === undefined ? [] : [start];
+    const flat = await planOf(sql, () => claimStatement(sql, { ...round, token: "t2", from }));
+    expect(front.buffers).toBeGreaterThan(300);
+    expect(flat.buffers).toBeLessThan(80);
+  } finally {
+    await letGo();
+    await clear(sql);
+    await sql.end();
+  }
+});

@@ -1,0 +1,46 @@
+/** A list of a million jobs: it opens at once, goes on page by page, and holds little at a time. */
+import { expect } from "vitest";
+import { startTestBroker } from "../support/broker.ts";
+import { until } from "../support/until.ts";
+import { test, textOf } from "./visit.ts";
+
+const JOBS = 1_000_000;
+
+test("a million jobs are scrolled through with some hundred rows in the page", { timeout: 180_000 }, async ({
+  db,
+  url,
+  visit,
+}) => {
+  // Ended ones: they are in no small table, so no trigger has to run.
+  await db.sql.begin(async (tx) => {
+    await tx`SET LOCAL statement_timeout = 0`;
+    await tx`ALTER TABLE ai_job DISABLE TRIGGER USER`;
+    await tx`
+      INSERT INTO ai_job (job_id, job_type, status, attempt_count)
+      SELECT 'many-' || n, 'many', 'DONE', 1 FROM generate_series(1, ${JOBS}::int) n`;
+    await tx`ALTER TABLE ai_job ENABLE TRIGGER USER`;
+  });
+  await using broker = await startTestBroker(url, { STATEMENT_TIMEOUT_MS: "10000" });
+
+  const { page } = await visit(broker.url, { hash: "#/jobs" });
+  await page.getByText(`many-${JOBS}`, { exact: true }).waitFor();
+  await page.getByRole("grid").focus();
+  let known = 0;
+  for (let pages = 0; pages < 12; pages += 1) {
+    await page.keyboard.press("End");
+    known = await until("more is there", async () => {
+      const text = (await textOf(page.locator(".status-line"))).replaceAll(/\D/g, "");
+      return Number(text) > known && Number(text);
+    });
+  }
+  expect(known).toBeGreaterThan(2_000);
+  expect(await page.locator(".rows-row").count()).toBeLessThan(120);
+  // What was let go comes back.
+  await page.keyboard.press("Home");
+  await page.getByText(`many-${JOBS}`, { exact: true }).waitFor();
+  // A filter that no job meets walks through all of them, and ends.
+  await page.getByRole("button", { name: "More filters" }).click();
+  await page.getByLabel("Error contains").fill("there is none");
+  await page.keyboard.press("Enter");
+  await page.getByText("No job fits this filter").waitFor({ timeout: 60_000 });
+});

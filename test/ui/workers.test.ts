@@ -1,0 +1,54 @@
+import { expect } from "vitest";
+import { startTestBroker } from "../support/broker.ts";
+import { openWork } from "../support/raw-work.ts";
+import { until } from "../support/until.ts";
+import { test, textOf, texts } from "./visit.ts";
+import { claim } from "./work.ts";
+
+test("without workers it says how to start one", async ({ db: _, url, visit }) => {
+  await using broker = await startTestBroker(url);
+  const { page } = await visit(broker.url, { hash: "#/workers" });
+  await page.getByText("No worker has called").waitFor();
+  expect((await texts(page, ".command code"))[0]).toContain("worker");
+});
+
+test("a streaming worker shows its seats and what it holds; one that dies is marked within 10 s", async ({
+  db: _,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  const worker = await openWork(broker.url);
+  await worker.hello({ workerId: "streamer", types: ["ocr"], maxInFlight: 4, client: "story/1.2" });
+  const { page } = await visit(broker.url, { hash: "#/workers" });
+  await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "held" }] });
+  const card = page.locator(".worker").filter({ hasText: "streamer" });
+  await card.getByText("1 of 4 seats").waitFor();
+  const text = (await textOf(card)).replaceAll(/\s+/g, " ");
+  expect(text).toContain("Live streamer stream");
+  expect(text).toContain("story/1.2");
+  expect(text).toMatch(/held ocr 1 \d+ s ago (2 m|1 m \d+ s)/);
+
+  const diedAt = performance.now();
+  worker.destroy();
+  await card.getByText("Gone").waitFor({ timeout: 12_000 });
+  expect(performance.now() - diedAt).toBeLessThan(10_000);
+}, 40_000);
+
+test("workers by calls and at the old endpoints are told apart, and lead to their jobs", async ({
+  db: _,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "one" }] });
+  await claim(broker, "ocr", { workerId: "caller" });
+  await broker.rest("GET", "next", undefined, "old-1");
+  const { page } = await visit(broker.url, { hash: "#/workers" });
+  const heads = () => texts(page, ".worker-head");
+  await until("both are there", async () => (await heads()).length === 2);
+  const all = (await heads()).sort().map((head) => head.replace(/ last heard.*/, ""));
+  expect(all).toEqual(["● Live caller calls", "● Live old-1 legacy REST"]);
+  await page.getByRole("link", { name: "one" }).click();
+  await page.getByText("Dispatched").waitFor();
+});
