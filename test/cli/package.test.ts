@@ -1,14 +1,19 @@
 import { execFile, spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { packageVersion } from "../../src/version.ts";
 import { LAUNCHER, watch } from "./run-cli.ts";
 import { addressOf } from "./with-broker.ts";
 
 const exec = promisify(execFile);
 const root = dirname(dirname(LAUNCHER));
+
+interface Package {
+  dependencies: Record<string, string>;
+}
 
 let folder = "";
 let files: string[] = [];
@@ -105,6 +110,8 @@ test("init worker writes a project whose types hold, whose own test passes, and 
     PORT: "0",
   };
   await exec(process.execPath, [launcher, "init", "worker", "my-worker", "--type", "read-sheet"], { cwd: folder, env });
+  const { dependencies } = JSON.parse(await readFile(join(project, "package.json"), "utf8")) as Package;
+  expect(dependencies).toEqual({ "ai-job-broker": packageVersion() });
   await exec("npm", ["run", "check"], { cwd: project, env });
   const own = await exec("npm", ["test"], { cwd: project, env });
   expect(own.stdout).toMatch(/pass 3\n.*fail 0\n/);
@@ -112,6 +119,7 @@ test("init worker writes a project whose types hold, whose own test passes, and 
   const broker = watch(spawn(process.execPath, [launcher, "dev"], { env, stdio: "pipe" }));
   await addressOf(broker);
   const worker = watch(spawn("node", ["src/worker.ts"], { cwd: project, env, stdio: "pipe" }));
+  onTestFinished(() => void [broker, worker].map(({ child }) => child.kill("SIGKILL")));
   const job = ["dispatch", "read-sheet", '{"image_path": "1.png"}', "--wait", "--timeout", "60s"];
   const { stdout } = await exec(process.execPath, [launcher, ...job], { env });
   expect(JSON.parse(stdout)).toEqual({ text: "what stands on 1.png" });
