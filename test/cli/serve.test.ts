@@ -60,7 +60,10 @@ describe("serve on a database of one's own", () => {
     }
   });
 
-  test("refuses a database without the schema and names migrate, which then makes it", async () => {
+  // Five programs one after the other.
+  test("refuses a database without the schema and names migrate, which then makes it", {
+    timeout: 60_000,
+  }, async () => {
     const database = await freshDatabase({ empty: true });
     try {
       const env = { ...TOKENS, DATABASE_URL: database.url, PORT: "0" };

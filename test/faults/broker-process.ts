@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { environment, listSettings } from "../../src/config.ts";
 import { ended, endWithUs } from "./child-end.ts";
@@ -15,25 +15,31 @@ export interface BrokerOptions {
   databaseUrl: string;
   folder: string;
   settings: Record<string, string>;
+  /** The folder of its program. */
+  code: string;
   /** Options of its Node, such as a module that shifts its clock. */
   nodeOptions: string[];
   /** Told of its port, each time that it is up. */
   onPort: (port: number) => void;
 }
 
-const MAIN = resolve(import.meta.dirname, "../../src/main.ts");
 /** What `serve` prints on stdout once it takes calls. */
 const READY = /listening on http:\/\/\S+:(\d+)/;
 const STOP_WITHIN_MS = 20_000;
 
 export class BrokerProcess {
   readonly name: string;
+  /** The folder of the program that its next start runs. */
+  code: string;
+  /** Where it listens, or did last. */
+  port: number | undefined;
   readonly #options: BrokerOptions;
   #child: ChildProcess | undefined;
   #isStopped = false;
 
   constructor(options: BrokerOptions) {
     this.name = options.name;
+    this.code = options.code;
     this.#options = options;
   }
 
@@ -49,7 +55,7 @@ export class BrokerProcess {
   async start(): Promise<void> {
     const { folder, name, nodeOptions, onPort } = this.#options;
     const log = openSync(this.logFile, "a");
-    const child = spawn(process.execPath, [...nodeOptions, MAIN, "serve"], {
+    const child = spawn(process.execPath, [...nodeOptions, join(this.code, "src/main.ts"), "serve"], {
       cwd: folder,
       env: this.#environment(),
       stdio: ["ignore", "pipe", log],
@@ -66,6 +72,7 @@ export class BrokerProcess {
     const gone = once(child, "exit").then(([code, signal]) => `${signal ?? code}`);
     const first = await Promise.race([port, gone]);
     if (typeof first === "string") throw new Error(`broker ${name} has ended (${first}):\n${this.#endOfLog()}`);
+    this.port = first;
     onPort(first);
   }
 

@@ -1,4 +1,5 @@
 /** What a cell says of itself: its world, the faults of one round, and what has to be so at its end. */
+import type { ClusterKind } from "./cluster-kinds.ts";
 import type { Dice } from "./dice.ts";
 import type { Options } from "./history/violation.ts";
 import type { Load } from "./players/producer.ts";
@@ -14,8 +15,12 @@ export interface Cell {
   world?: Partial<Pick<WorldOptions, "settings" | "plain" | "nodeOptions">> & {
     workers?: Partial<WorldOptions["workers"]>;
     load?: Partial<Load>;
-    /** A Postgres of its own, with these settings. */
-    cluster?: Record<string, string>;
+    /** The schema version before this one has made its database, and its brokers begin with that one's program. */
+    isPrevious?: true;
+    /** What is done once its brokers are up, before the first job. */
+    begin?: WorldOptions["begin"];
+    /** A Postgres of its own. */
+    cluster?: ClusterKind;
   };
   /** Rounds in a quick run, 3 unless told; a full run goes on until it has had enough jobs and faults. */
   rounds?: number;

@@ -11,6 +11,8 @@ export class Lane {
   /** What comes is lost. */
   dropping = false;
   delayMs = 0;
+  /** Asked about each piece that comes: whether it may pass. */
+  admits: () => boolean = () => true;
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #pieces: Piece[] = [];
@@ -23,7 +25,7 @@ export class Lane {
     this.#to = to;
     from.on("data", (bytes: Buffer) => {
       if (this.dropping) onDrop();
-      else this.#put(bytes);
+      else if (this.admits()) this.#put(bytes);
     });
     from.on("end", () => this.dropping || this.#put(undefined));
     to.on("drain", () => from.resume());

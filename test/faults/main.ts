@@ -1,8 +1,9 @@
 /**
  * The fault programme: real processes, a network of our own, and everything that goes wrong with them.
- *   node test/faults/main.ts               each cell for a few seconds, about five minutes in all
+ *   node test/faults/main.ts               each cell for a few seconds, about three minutes in all
  *   node test/faults/main.ts --full        each cell with at least 10,000 jobs and 200 faults
  *   --only NAME[,NAME]                     these cells alone
+ *   --lanes N                              so many cells at a time, 3 unless told; they share the machine and a Postgres
  *   --seed N                               the faults of an earlier run
  *   --out FOLDER                           also report.md and report.json there
  *   --list                                 what there is
@@ -22,6 +23,7 @@ interface Asked {
   cells: Cell[];
   seed: number;
   full: boolean;
+  lanes: number;
   out: string | undefined;
   list: boolean;
 }
@@ -34,6 +36,7 @@ function read(args: string[]): Asked {
     options: {
       only: { type: "string" },
       seed: { type: "string" },
+      lanes: { type: "string", default: "3" },
       out: { type: "string" },
       full: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
@@ -44,31 +47,44 @@ function read(args: string[]): Asked {
   if (strange.length > 0) throw new WrongOption(`no such cell: ${strange.join(", ")}; --list shows all`);
   const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : Number(values.seed);
   if (!Number.isSafeInteger(seed) || seed < 0) throw new WrongOption("--seed takes a whole number");
+  const lanes = Number(values.lanes);
+  if (!Number.isInteger(lanes) || lanes < 1) throw new WrongOption("--lanes takes a whole number from 1");
   const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
-  return { cells, seed, full: values.full, out: values.out, list: values.list };
+  return { cells, seed, full: values.full, lanes, out: values.out, list: values.list };
 }
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 /** Progress is for a person who waits. */
 const progress = (line: string) => void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : "");
 
-async function runAll({ cells, seed, full }: Asked, folder: string): Promise<Run> {
+async function runAll({ cells, seed, full, lanes }: Asked, folder: string): Promise<Run> {
   const run: Run = { seed, full, postgres: "", outcomes: [], skipped: [] };
   const ground = await openCluster(join(folder, "ground"));
   run.postgres = ground.version;
-  const stage = new Stage({ folder, seed, alone: full }, ground);
+  const left = [...cells];
+  const stages = Array.from({ length: Math.min(lanes, cells.length) }, (_, at) => {
+    return new Stage({ name: `s${at + 1}`, folder, seed, alone: full }, ground);
+  });
   try {
-    for (const cell of cells) {
-      const why = await cell.unable?.();
-      if (why === undefined) run.outcomes.push(await runOne(cell, run, stage));
-      else run.skipped.push({ cell: cell.name, why });
-      if (why !== undefined) say(`skip   ${cell.name}: ${why}`);
-    }
+    await Promise.all(stages.map((stage) => runInTurn(left, run, stage)));
   } finally {
-    await stage.close();
+    await Promise.all(stages.map((stage) => stage.close()));
     await ground.stop();
   }
+  const place = ({ cell }: { cell: string }) => cells.findIndex(({ name }) => name === cell);
+  run.outcomes.sort((a, b) => place(a) - place(b));
+  run.skipped.sort((a, b) => place(a) - place(b));
   return run;
+}
+
+/** Takes cells from what is left, those first that can be played in the world that is open. */
+async function runInTurn(left: Cell[], run: Run, stage: Stage): Promise<void> {
+  for (let cell = stage.pick(left); cell !== undefined; cell = stage.pick(left)) {
+    const why = await cell.unable?.();
+    if (why === undefined) run.outcomes.push(await runOne(cell, run, stage));
+    else run.skipped.push({ cell: cell.name, why });
+    if (why !== undefined) say(`skip   ${cell.name}: ${why}`);
+  }
 }
 
 async function runOne(cell: Cell, { seed, full }: Run, stage: Stage): Promise<Outcome> {
@@ -119,7 +135,8 @@ let code: number;
 try {
   code = await main(read(process.argv.slice(2)));
 } catch (error) {
-  const isOurs = error instanceof WrongOption || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+  const isOurs =
+    error instanceof WrongOption || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
   process.stderr.write(`${isOurs ? (error as Error).message : (error as Error).stack}\n`);
   code = isOurs ? 2 : 1;
 }

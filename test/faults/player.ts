@@ -11,7 +11,7 @@ import type { RecordTo } from "./players/tap.ts";
 export interface PlayerOptions {
   name: string;
   /** A module of players/. */
-  module: "stream-worker" | "plain-worker" | "legacy-worker" | "producer";
+  module: "stream-worker" | "plain-worker" | "legacy-worker" | "producer" | "crowd" | "receiver";
   settings: object;
   /** Histories and logs go here. */
   folder: string;

@@ -126,6 +126,30 @@ test("a half-open connection swallows all, tells nobody, and stays dead; a new o
   expect(dead.ended()).toBeUndefined();
 });
 
+test("a flaky line loses a request or its reply, with the connection; the next ones pass", async ({
+  server,
+  link,
+  open,
+}) => {
+  const faults: string[] = [];
+  const draws = [0.5, 0, 0.9, 0, 0.1, 0.5];
+  link.flaky({ share: 0.5, draw: () => draws.shift() ?? 1, onFault: (what) => void faults.push(what) });
+  const first = await open();
+  first.socket.write("a");
+  await until("the first passes", () => first.got() === "re:a");
+  first.socket.write("b");
+  await until("it is reset", () => first.ended() === "ECONNRESET");
+  const second = await open();
+  second.socket.write("c");
+  await until("it is reset, too", () => second.ended() === "ECONNRESET");
+  const third = await open();
+  third.socket.write("d");
+  await until("the last passes", () => third.got() === "re:d");
+  expect(faults).toEqual(["a lost request", "a lost reply"]);
+  expect(server.got).toEqual(["a", "c", "d"]);
+  expect([first.got(), second.got()]).toEqual(["re:a", ""]);
+});
+
 test("a lost reply: the request arrives, its answer does not, and the connection is reset", async ({
   server,
   link,

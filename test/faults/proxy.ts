@@ -4,14 +4,24 @@
  * cut: every connection is reset · refuse: and so is every new one · stall: no byte passes, and all of them pass when
  * it is over (a cable that is put back in time) · half-open: what is sent is lost, either way, and no end is told (the
  * peer is gone and nobody says so) · lose-replies: requests arrive, and when the first byte of an answer comes, it and
- * all that follow are lost and the connection is reset (committed, and the reply is lost) · a delay for each byte.
+ * all that follow are lost and the connection is reset (committed, and the reply is lost) · a delay for each byte · flaky:
+ * so it goes for a share of the requests, and as many never arrive.
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { addressOf } from "../../src/store/address.ts";
 import { Lane } from "./lane.ts";
 
 /** Where a line leads. */
 export type Address = { port: number } | { path: string };
+
+/** Where the Postgres of this URL listens. */
+export function addressIn(databaseUrl: string): Address {
+  const { url, host } = addressOf(databaseUrl);
+  const port = Number(new URL(url).port);
+  return host === undefined ? { port } : { path: join(host, `.s.PGSQL.${port}`) };
+}
 
 export type Mode = "pass" | "refuse" | "stall" | "half-open" | "lose-replies";
 
@@ -19,6 +29,15 @@ export interface LinkOptions {
   name: string;
   /** Undefined: nobody is there yet, and connections are refused. */
   to: Address | undefined;
+}
+
+/** How often a request goes wrong. */
+export interface Flaw {
+  /** Of the pieces in which requests come: 0..1. */
+  share: number;
+  /** Draws 0 ≤ n < 1. */
+  draw: () => number;
+  onFault?: (what: "a lost request" | "a lost reply") => void;
 }
 
 /** How long the rest of a lost reply is swallowed before the connection is reset. */
@@ -43,6 +62,7 @@ export class Link {
   readonly #wires = new Set<Wire>();
   #mode: Mode = "pass";
   #delayMs = 0;
+  #flaw: Flaw | undefined;
 
   private constructor({ name, to }: LinkOptions, server: Server) {
     this.name = name;
@@ -81,6 +101,7 @@ export class Link {
   /** Everything passes again. Connections that were half-open stay dead: nothing tells their ends of it. */
   heal(): void {
     this.delay(0);
+    this.#flaw = undefined;
     this.set("pass");
   }
 
@@ -91,6 +112,11 @@ export class Link {
       up.delayMs = ms;
       down.delayMs = ms;
     }
+  }
+
+  /** From now on requests go wrong by chance, each with its connection. */
+  flaky(flaw: Flaw): void {
+    this.#flaw = flaw;
   }
 
   /** Resets every connection there is. */
@@ -112,6 +138,7 @@ export class Link {
     const wire: Wire = { near, far, up, down: new Lane(far, near, () => this.#replyCame(wire)), lost: false };
     this.#wires.add(wire);
     for (const lane of [wire.up, wire.down]) lane.delayMs = this.#delayMs;
+    up.admits = () => this.#admits(wire);
     far.on("error", () => undefined);
     near.once("close", (failed) => this.#closed(wire, far, failed));
     far.once("close", (failed) => this.#closed(wire, near, failed));
@@ -125,6 +152,17 @@ export class Link {
     wire.down.dropping = wire.lost || this.#mode === "lose-replies";
     wire.up.stall(this.#mode === "stall");
     wire.down.stall(this.#mode === "stall");
+  }
+
+  /** Whether a request arrives; where only its answer goes wrong, that is to come. */
+  #admits(wire: Wire): boolean {
+    const flaw = this.#flaw;
+    if (flaw === undefined || flaw.draw() >= flaw.share) return true;
+    const arrives = flaw.draw() < 0.5;
+    flaw.onFault?.(arrives ? "a lost reply" : "a lost request");
+    if (arrives) wire.down.dropping = true;
+    else this.#reset(wire);
+    return arrives;
   }
 
   /** A byte of an answer was dropped. */

@@ -25,6 +25,10 @@ export interface WorldOptions {
   load: Load;
   /** Options of each broker's Node. */
   nodeOptions: string[][];
+  /** The folder of the program that has made the database, and that the brokers begin with. */
+  code: string;
+  /** What is done once the brokers are up, before the first job. */
+  begin: (world: World) => Promise<void>;
 }
 
 /** Leases so short that a cell sees many of them end; the rest follows from it. */
@@ -53,7 +57,7 @@ const SETTINGS: Record<string, string> = {
   LOCK_TIMEOUT_MS: "800",
 };
 
-const UP_WITHIN_MS = 30_000;
+const UP_WITHIN_MS = 60_000;
 
 export class World {
   readonly options: WorldOptions;
@@ -63,6 +67,8 @@ export class World {
   readonly sql: Sql;
   readonly recorder: Recorder;
   faults = 0;
+  /** What is worth to be said of the cell that is played. */
+  remarks: string[] = [];
   /** Where the history of the cell that is played begins: jobs of those before have ended, and nobody touches them. */
   from = { at: 0, nth: 0 };
   #producer: Player | undefined;
@@ -76,7 +82,7 @@ export class World {
   /** Resolves when the first job has been done. */
   static async open(options: WorldOptions): Promise<World> {
     mkdirSync(options.folder, { recursive: true });
-    await options.cluster.create(options.name);
+    await options.cluster.create(options.name, options.code);
     const world = new World(options);
     try {
       await world.#openBrokers();
@@ -156,20 +162,28 @@ export class World {
   }
 
   async link(from: string, to: string, address?: Address): Promise<Link> {
-    const link = await Link.open({ name: `${from}>${to}`, to: address });
+    const port = this.brokers.find(({ name }) => name === to)?.port;
+    const link = await Link.open({ name: `${from}>${to}`, to: address ?? (port === undefined ? port : { port }) });
     this.links.push(link);
     return link;
   }
 
+  /** A line of this client's to each broker; answers where they begin. */
+  async linesOf(client: string): Promise<string[]> {
+    const links = await Promise.all(this.brokers.map(({ name }) => this.link(client, name)));
+    return links.map(({ url }) => url);
+  }
+
   async #openBrokers(): Promise<void> {
-    const { cluster, name: database, folder, settings, nodeOptions } = this.options;
+    const { cluster, name: database, folder, settings, nodeOptions, code } = this.options;
     for (const [at, name] of ["a", "b"].entries()) {
       const { port } = await this.link(name, "db", cluster.address);
       const broker = new BrokerProcess({
         name,
-        databaseUrl: `postgres://postgres@127.0.0.1:${port}/${database}`,
+        databaseUrl: `postgres://postgres@127.0.0.1:${port}/${database}${cluster.urlEnd ?? ""}`,
         folder,
-        settings: { ...SETTINGS, ...settings },
+        settings: { ...SETTINGS, ...cluster.settingsFor?.(database), ...settings },
+        code,
         nodeOptions: nodeOptions[at] ?? [],
         onPort: (port) => {
           for (const link of this.linksOf(new RegExp(`>${name}$`))) link.to = { port };
@@ -180,33 +194,29 @@ export class World {
   }
 
   async #openPlayers(): Promise<void> {
-    const { workers, plain, seed, folder, load, name: prefix } = this.options;
+    const { workers, plain, seed, folder, load, name: prefix, begin } = this.options;
     const names = (kind: string, count: number) => Array.from({ length: count }, (_, at) => `${kind}${at + 1}`);
     const start: (() => Player)[] = [];
     const facts = { token: WORKER_TOKEN, leaseMs: LEASE_MS, seed };
     for (const name of names("stream", workers.stream)) {
-      const settings: WorkerSettings = { ...facts, name, urls: await this.#linesOf(name), seats: workers.seats };
+      const settings: WorkerSettings = { ...facts, name, urls: await this.linesOf(name), seats: workers.seats };
       start.push(() => new Player({ name, module: "stream-worker", settings, folder }));
     }
     for (const name of names("plain", workers.plain)) {
-      const [urls, reportUrls] = [await this.#linesOf(name), await this.#linesOf(`${name}-reports`)];
+      const [urls, reportUrls] = [await this.linesOf(name), await this.linesOf(`${name}-reports`)];
       const own = { name, urls, reportUrls, seats: workers.seats, habit: "once" as const, copies: 1, ...plain };
       const settings: PlainSettings = { ...facts, ...own };
       start.push(() => new Player({ name, module: "plain-worker", settings, folder }));
     }
     for (const name of names("legacy", workers.legacy)) {
-      const settings: WorkerSettings = { ...facts, name, urls: await this.#linesOf(name), seats: 1 };
+      const settings: WorkerSettings = { ...facts, name, urls: await this.linesOf(name), seats: 1 };
       start.push(() => new Player({ name, module: "legacy-worker", settings, folder }));
     }
-    const urls = await this.#linesOf("producer");
+    const urls = await this.linesOf("producer");
     await Promise.all(this.brokers.map((broker) => broker.start()));
+    await begin(this);
     this.workers.push(...start.map((one) => one()));
     const settings: ProducerSettings = { token: API_TOKEN, urls, prefix, seed, load };
     this.#producer = new Player({ name: "producer", module: "producer", settings, folder });
-  }
-
-  async #linesOf(client: string): Promise<string[]> {
-    const links = await Promise.all(this.brokers.map(({ name }) => this.link(client, name)));
-    return links.map(({ url }) => url);
   }
 }

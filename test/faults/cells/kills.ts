@@ -33,6 +33,8 @@ export const KILLS: readonly Cell[] = [
   {
     name: "kill-postmaster",
     about: "kill -9 of Postgres, which starts again on the same data",
+    // Others may stand on the common one.
+    world: { cluster: {} },
     async deal(world, dice) {
       const pid = await world.options.cluster.pid();
       world.fault(`kill -9 of postmaster ${pid}`);
@@ -43,15 +45,20 @@ export const KILLS: readonly Cell[] = [
   },
   {
     name: "stop-worker",
-    about: "SIGSTOP of a worker for 3 leases, then its late report",
+    about: "SIGSTOP of workers for 3 leases, then their late reports",
     rounds: 2,
-    async deal(world, dice) {
-      const worker = dice.pick(world.worker(/^(stream|plain)/));
-      world.fault(`SIGSTOP of worker ${worker.name}`);
-      worker.stop();
+    async deal(world, dice, { full }) {
+      const workers = dice.shuffled(world.worker(/^(stream|plain)/));
+      const stopped = workers.slice(0, full ? workers.length : dice.between(1, 2));
+      for (const worker of stopped) {
+        world.fault(`SIGSTOP of worker ${worker.name}`);
+        worker.stop();
+      }
       await pass(3 * LEASE_MS + dice.between(0, 300));
-      worker.goOn();
-      world.note(`SIGCONT of worker ${worker.name}`);
+      for (const worker of stopped) {
+        worker.goOn();
+        world.note(`SIGCONT of worker ${worker.name}`);
+      }
     },
   },
   {

@@ -1,6 +1,6 @@
 /** Lines between processes that break, fall silent, or lose what they carry. */
 import type { Cell } from "../cell.ts";
-import type { Dice } from "../dice.ts";
+import { Dice } from "../dice.ts";
 import { pass } from "../pace.ts";
 import type { Link, Mode } from "../proxy.ts";
 import type { World } from "../world.ts";
@@ -78,6 +78,21 @@ export const NETWORK: readonly Cell[] = [
       await pass(dice.between(300, 1_500));
       heal(world);
       await pass(1_000);
+    },
+  },
+  {
+    name: "flaky-store",
+    about: "one to five of a hundred calls of Postgres fail, before or after they are done",
+    rounds: 3,
+    async deal(world, dice) {
+      for (const link of world.linksOf(/>db$/)) {
+        const share = dice.between(1, 5) / 100;
+        // How many calls there are is not the seed's: they draw from a chance of their own.
+        const own = new Dice(dice.between(0, 1e6));
+        link.flaky({ share, draw: () => own.next(), onFault: (what) => world.fault(`${link.name}: ${what}`) });
+      }
+      await pass(dice.between(1_500, 2_500));
+      heal(world);
     },
   },
   {

@@ -10,6 +10,7 @@ export interface Written {
   records: CallRecord[];
   versions: RowVersion[];
   final: FinalRow[];
+  glimpses?: FinalRow[][];
 }
 
 export interface BadCase {
@@ -30,8 +31,8 @@ export function written(make: (run: SampleRun) => void): Written {
   return structuredClone({ records: run.records, versions: run.versions, final: run.final() });
 }
 
-export function violationsOf({ records, versions, final }: Written, options: Partial<Options> = {}): Violation[] {
-  return checkHistory(records, { versions, final }, options).violations;
+export function violationsOf({ records, ...rows }: Written, options: Partial<Options> = {}): Violation[] {
+  return checkHistory(records, rows, options).violations;
 }
 
 /** Lines without ids, times and facts. */

@@ -253,7 +253,7 @@ describe("a bad row", () => {
 });
 
 test("every rule has a bad history in one of these files", () => {
-  const here = ["bad-rows", "bad-calls", "bad-events"].map((name) =>
+  const here = ["bad-rows", "bad-calls", "bad-events", "bad-leases"].map((name) =>
     readFileSync(join(import.meta.dirname, `${name}.test.ts`), "utf8"),
   );
   expect(RULES.map(({ name }) => name).filter((name) => !here.join("").includes(`rule: "${name}"`))).toEqual([]);

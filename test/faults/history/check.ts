@@ -55,13 +55,15 @@ export interface Verdict {
 export interface RowHistory {
   versions: RowVersion[];
   final: FinalRow[];
+  /** What readTorn found, each time. */
+  glimpses?: FinalRow[][];
 }
 
 export function checkHistory(records: CallRecord[], rows: RowHistory, more: Partial<Options> = {}): Verdict {
   const options = { ...DEFAULTS, ...more };
   const sorted = [...records].sort((a, b) => a.at - b.at);
   const histories = historiesOf(sorted, rows.versions, rows.final);
-  const run = { histories, records: sorted, final: rows.final };
+  const run = { histories, records: sorted, final: rows.final, glimpses: rows.glimpses ?? [] };
   const violations: Violation[] = [];
   const rules = RULES.map((rule) => {
     const skipped = options.skip.includes(rule.name);

@@ -66,7 +66,7 @@ export interface Facts {
   /** The worker id under which it was sent. */
   worker?: string;
   instance?: string;
-  /** Most jobs that a claim asked for. */
+  /** Most jobs that a claim asked for; of a push, that its worker has said it takes at a time. */
   limit?: number;
   /** How often the call was sent, where a client repeats by itself; absent: once. */
   sent?: number;

@@ -8,7 +8,7 @@ import { test } from "../../support/db.ts";
 import { django } from "../../support/django.ts";
 import { expectNoDrift, expire, givenJob, givenLease, givenSeat, makeDue } from "../../support/jobs.ts";
 import { checkHistory } from "./check.ts";
-import { installRowHistory, readFinal, readRowHistory } from "./row-history.ts";
+import { installRowHistory, readFinal, readRowHistory, readTorn } from "./row-history.ts";
 import type { JobVersion } from "./rows.ts";
 import { SETTINGS, StoreRun } from "./store-run.ts";
 import { verdictText } from "./verdict-text.ts";
@@ -61,6 +61,24 @@ test("each version of a job is kept with its transaction, beside its result and 
   // Of the same moment as far as their precisions go.
   expect(Math.abs(ended!.now - Date.now() * 1_000)).toBeLessThan(60_000_000);
   expect(await judged(db, run, { drained: true })).toBe("");
+});
+
+test("rows that do not agree are seen in the middle of a run", async ({ db }) => {
+  await installRowHistory(db.sql);
+  const run = new StoreRun(db);
+  for (const id of ["runs", "waits"]) await run.dispatch(id);
+  await run.claim("w1");
+  expect(await readTorn(db.sql)).toEqual([]);
+  const [moved] = await db.sql`UPDATE ai_ready SET run_at = run_at - interval '1 second' RETURNING id::int`;
+  const [gone] = await db.sql`DELETE FROM ai_lease RETURNING id::int`;
+  await db.sql`INSERT INTO ai_lease (id) VALUES (${moved?.["id"]})`;
+  const torn = await readTorn(db.sql);
+  const named = torn.map(({ table, id, at }) => ({ table, id, isNow: at !== undefined }));
+  expect(named).toEqual([
+    { table: "job", id: gone?.["id"], isNow: true },
+    { table: "ready", id: moved?.["id"], isNow: true },
+    { table: "lease", id: moved?.["id"], isNow: true },
+  ]);
 });
 
 test("what was rolled back is in no history", async ({ db }) => {

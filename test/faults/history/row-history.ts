@@ -87,17 +87,34 @@ export async function readRowHistory(sql: Sql): Promise<RowVersion[]> {
   return rows.map((row) => JSON.parse(String(row["line"])) as RowVersion);
 }
 
+const JOB_LINE = `'table', 'job', 'id', id, 'job', job_id, 'status', status, 'attempt', attempt_count,
+  'token', lease_token, 'eventSeq', event_seq, 'type', job_type, 'priority', priority, 'nextRunAt', ${MICROS("next_run_at")}`;
+const READY_LINE = `'table', 'ready', 'id', id, 'type', job_type, 'priority', priority, 'nextRunAt', ${MICROS("run_at")}`;
+const LEASE_LINE = `'table', 'lease', 'id', id, 'worker', worker_id, 'expiresAt', ${MICROS("expires_at")}`;
+const RESULT_LINE = `'table', 'result', 'id', job_id, 'result', payload::text`;
+
 /** The tables as they stand now, to be read when all has come to rest. */
 export async function readFinal(sql: Sql): Promise<FinalRow[]> {
   const rows = await sql.unsafe(`
-    SELECT jsonb_build_object('table', 'job', 'id', id, 'job', job_id, 'status', status, 'attempt', attempt_count,
-      'token', lease_token, 'eventSeq', event_seq, 'type', job_type, 'priority', priority,
-      'nextRunAt', ${MICROS("next_run_at")})::text AS line FROM ai_job
-    UNION ALL SELECT jsonb_build_object('table', 'ready', 'id', id, 'type', job_type, 'priority', priority,
-      'nextRunAt', ${MICROS("run_at")})::text FROM ai_ready
-    UNION ALL SELECT jsonb_build_object('table', 'lease', 'id', id, 'worker', worker_id,
-      'expiresAt', ${MICROS("expires_at")})::text FROM ai_lease
-    UNION ALL SELECT jsonb_build_object('table', 'result', 'id', job_id, 'result', payload::text)::text FROM ai_result`);
+    SELECT jsonb_build_object(${JOB_LINE})::text AS line FROM ai_job
+    UNION ALL SELECT jsonb_build_object(${READY_LINE})::text FROM ai_ready
+    UNION ALL SELECT jsonb_build_object(${LEASE_LINE})::text FROM ai_lease
+    UNION ALL SELECT jsonb_build_object(${RESULT_LINE})::text FROM ai_result`);
+  return rows.map((row) => JSON.parse(String(row["line"])) as FinalRow);
+}
+
+/** Rows that do not agree at this moment, in the middle of a run: each move leaves all tables true with its commit. */
+export async function readTorn(sql: Sql): Promise<FinalRow[]> {
+  const line = (facts: string) => `jsonb_build_object(${facts}, 'at', ${MICROS("now()")})::text`;
+  const rows = await sql.unsafe(`
+    SELECT ${line(JOB_LINE)} AS line FROM ai_job j
+      WHERE status = 'PENDING' AND NOT EXISTS (SELECT FROM ai_ready r WHERE r.id = j.id)
+    UNION ALL SELECT ${line(JOB_LINE)} FROM ai_job j
+      WHERE status = 'RUNNING' AND NOT EXISTS (SELECT FROM ai_lease l WHERE l.id = j.id)
+    UNION ALL SELECT ${line(READY_LINE)} FROM ai_ready r WHERE NOT EXISTS (
+      SELECT FROM ai_job j WHERE j.id = r.id AND j.status = 'PENDING' AND j.next_run_at = r.run_at)
+    UNION ALL SELECT ${line(LEASE_LINE)} FROM ai_lease l WHERE NOT EXISTS (
+      SELECT FROM ai_job j WHERE j.id = l.id AND j.status = 'RUNNING')`);
   return rows.map((row) => JSON.parse(String(row["line"])) as FinalRow);
 }
 

@@ -55,8 +55,8 @@ export interface EventVersion extends Version {
 
 export type RowVersion = JobVersion | ResultVersion | EventVersion;
 
-/** A row at the end. `id` is ai_job's number in all of them. */
-export type FinalRow =
+/** A row at the end, or at the moment `at` of a run. `id` is ai_job's number in all of them. */
+export type FinalRow = { at?: number } & (
   | {
       table: "job";
       id: number;
@@ -71,4 +71,5 @@ export type FinalRow =
     }
   | { table: "ready"; id: number; type: string; priority: number; nextRunAt: number }
   | { table: "lease"; id: number; worker: string | null; expiresAt: number | null }
-  | { table: "result"; id: number; result: string | null };
+  | { table: "result"; id: number; result: string | null }
+);

@@ -34,6 +34,12 @@ export const LEASE_RULES: readonly Rule[] = [
     check: unaskedReleases,
   },
   {
+    name: "unseen-is-not-burnt",
+    invariant: 6,
+    says: "a lease for a stream that its worker was never told of goes back with its attempt, as long as brokers live",
+    check: burntUnseen,
+  },
+  {
     name: "heartbeats-extend-their-own",
     invariant: 16,
     says: "only an accepted heartbeat of its token moves a lease's end, and never to an earlier time",
@@ -182,6 +188,20 @@ function unaskedReleases({ job, acts, steps }: JobHistory, { slackUs, unrecorded
   });
 }
 
+function burntUnseen(history: JobHistory, { slackUs, brokersLive }: Options): Broken[] {
+  if (!brokersLive) return [];
+  return history.steps.flatMap((step) => {
+    const { from, to, move } = step;
+    if (move !== "reclaim" || (from?.instance ?? null) === null) return [];
+    const wasTold = history.acts.some(
+      ({ op, answer, began }) => op === "push" && answer?.token === from?.token && began <= to.at + slackUs,
+    );
+    if (wasTold) return [];
+    const what = `${from?.worker} was never told of ${from?.token}, and its attempt is spent`;
+    return [broken(history.job, what, grantOf(history, from?.token ?? undefined), step)];
+  });
+}
+
 function beats(history: JobHistory, { slackUs, unrecorded }: Options): Broken[] {
   const { job, acts, steps } = history;
   const found = steps.flatMap((step, at) => {
@@ -202,13 +222,13 @@ function beats(history: JobHistory, { slackUs, unrecorded }: Options): Broken[] 
   });
   for (const act of acts) {
     const end = act.answer?.expiresAt;
-    if (act.op !== "heartbeat" || end === undefined || act.asked?.token === undefined) continue;
-    const token = act.asked.token;
+    const token = act.asked?.token;
+    if ((act.op !== "heartbeat" && act.op !== "hello") || end === undefined || token === undefined) continue;
     if (end > lastEnd(history, token)) {
       found.push(
         broken(
           job,
-          `a heartbeat promised ${token} until ${end}`,
+          `a ${act.op} was promised ${token} until ${end}`,
           act,
           steps.findLast(({ to }) => to.token === token),
         ),

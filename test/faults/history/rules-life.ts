@@ -55,6 +55,12 @@ export const LIFE_RULES: readonly Rule[] = [
     check: unkept,
   },
   {
+    name: "cancel-is-told",
+    invariant: 7,
+    says: "a heartbeat that is sent after a cancel is told of it",
+    check: untoldCancels,
+  },
+  {
     name: "cancelled-is-not-worked",
     invariant: 7,
     says: "after a cancel a job is not claimed and its results are not taken, unless it is retried",
@@ -183,6 +189,16 @@ function unkept({ job, acts, steps }: JobHistory, { slackUs }: Options): Broken[
           ? steps.some((step) => step.move === "retry" && isDuring(step, act, slackUs))
           : true;
     return kept ? [] : [broken(job, `its ${act.op} was answered ${told}, and is nowhere`, act)];
+  });
+}
+
+function untoldCancels({ job, acts, steps }: JobHistory, { slackUs }: Options): Broken[] {
+  return acts.flatMap((act) => {
+    if (toldOf(act) !== "CONTINUE") return [];
+    const ask = steps.find(
+      ({ move, to }) => move === "ask" && to.token === act.asked?.token && to.at + slackUs < act.began,
+    );
+    return ask === undefined ? [] : [broken(job, `its cancel was requested, and ${act.worker} is to go on`, ask, act)];
   });
 }
 

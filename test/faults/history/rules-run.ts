@@ -1,6 +1,7 @@
 /** Rules about what producers were promised, and about how all looks at the end. */
 import { isTerminal } from "../../../src/job/status.ts";
-import { type Act, type JobHistory, toldOf } from "./history.ts";
+import { type Act, type JobHistory, type Step, toldOf } from "./history.ts";
+import type { CallRecord } from "./record.ts";
 import type { FinalRow } from "./rows.ts";
 import { type Broken, broken, type Options, type Rule, type Run, type RunRule } from "./violation.ts";
 
@@ -45,10 +46,16 @@ export const RUN_RULES: readonly RunRule[] = [
     checkAll: limits,
   },
   {
+    name: "seats-are-kept",
+    invariant: 11,
+    says: "no instance has more jobs from its streams at a time than it has ever said it takes",
+    checkAll: overruns,
+  },
+  {
     name: "state-tables-agree",
     invariant: 7,
-    says: "ai_ready has the PENDING jobs, ai_lease the RUNNING ones, ai_result none that waits or runs",
-    checkAll: drift,
+    says: "ai_ready has the PENDING jobs, ai_lease the RUNNING ones, ai_result none that waits or runs, at any moment",
+    checkAll: ({ final, glimpses }) => [final, ...glimpses].flatMap(drift),
   },
 ];
 
@@ -129,9 +136,47 @@ function limits({ records }: Run): Broken[] {
   return found;
 }
 
-function drift({ final }: Run, _options: Options): Broken[] {
+/** A lease that a worker was told of on a stream, and when it was the job's: in the order of the database. */
+interface Pushed {
+  record: CallRecord;
+  grant: Step;
+  from: number;
+  until: number;
+}
+
+function overruns({ histories, records }: Run): Broken[] {
+  const byInstance = new Map<string, Map<string, Pushed>>();
+  for (const record of records.filter(({ op, limit }) => op === "push" && limit !== undefined)) {
+    const leases = byInstance.get(record.instance ?? "") ?? new Map<string, Pushed>();
+    byInstance.set(record.instance ?? "", leases);
+    for (const { job, token } of record.items ?? []) {
+      const steps = histories.get(job)?.steps ?? [];
+      const first = steps.findIndex(({ to }) => to.token === token);
+      const grant = steps[first];
+      if (grant === undefined || token === undefined || leases.has(token)) continue;
+      const after = steps.slice(first).find(({ to }) => to.token !== token);
+      leases.set(token, { record, grant, from: grant.to.nth, until: after?.to.nth ?? Number.POSITIVE_INFINITY });
+    }
+  }
+  return [...byInstance.values()].flatMap((leases) => overrunsOf([...leases.values()]));
+}
+
+function overrunsOf(leases: Pushed[]): Broken[] {
+  const found: Broken[] = [];
+  let open: Pushed[] = [];
+  for (const one of leases.sort((a, b) => a.from - b.from)) {
+    open = [...open.filter(({ until }) => until > one.from), one];
+    const { record, grant } = one;
+    if (open.length <= (record.limit ?? 0)) continue;
+    const what = `${record.worker} takes ${record.limit} jobs at a time, and had ${open.length}`;
+    found.push(broken(grant.to.job, what, ...open.map((other) => other.grant), record));
+  }
+  return found;
+}
+
+function drift(rows: FinalRow[]): Broken[] {
   const of = <T extends FinalRow["table"]>(table: T) =>
-    final.filter((row): row is Extract<FinalRow, { table: T }> => row.table === table);
+    rows.filter((row): row is Extract<FinalRow, { table: T }> => row.table === table);
   const jobs = new Map(of("job").map((job) => [job.id, job]));
   const ready = new Set<number>();
   const found: Broken[] = [];

@@ -8,7 +8,7 @@ export const SETTLE_RULES: readonly Rule[] = [
   {
     name: "only-current-token-settles",
     invariant: 3,
-    says: "an attempt is settled as a report with its token said, or by a legacy worker's report",
+    says: "an attempt is settled as a report with its token said, or by a legacy worker: any DONE, its holder's FAILED",
     check: unasked,
   },
   {
@@ -50,6 +50,7 @@ function causes({ acts }: JobHistory, { from, to, move }: Step, { slackUs }: Opt
   return acts.filter((act) => {
     if (act.began > to.at + slackUs || act.ended + slackUs < to.now) return false;
     if (move === "legacy") {
+      if (to.status !== "DONE" && act.worker !== from?.worker) return false;
       return (
         act.op === "legacyReport" && mayHave(act, "done", "failed_recorded") && act.asked?.status === asOf(to.status)
       );

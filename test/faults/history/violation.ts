@@ -18,6 +18,8 @@ export interface Options {
   drained: boolean;
   /** Processes (the name before the pid) that were to be told each event of these kinds, and had the time to be. */
   subscribers: { name: string; kinds: readonly string[] }[];
+  /** No broker and no line to its database has failed: what a broker has to do, it does. */
+  brokersLive: boolean;
   /** What takes ended jobs away, if anything. */
   retention: RetentionMode | null;
   /** Calls that a client of the run makes by itself, such as the SDK's heartbeats: they may have come at any time. */
@@ -34,6 +36,7 @@ export const DEFAULTS: Options = {
   maxDeliveries: 20,
   drained: true,
   subscribers: [],
+  brokersLive: false,
   retention: null,
   unrecorded: [],
   skip: [],
@@ -73,6 +76,8 @@ export interface Run {
   histories: Map<string, JobHistory>;
   records: CallRecord[];
   final: FinalRow[];
+  /** Rows that did not agree at some moments of the run. */
+  glimpses: FinalRow[][];
 }
 
 export function broken(job: string, what: string, ...evidence: (Evidence | undefined)[]): Broken {
@@ -92,8 +97,9 @@ function linesOf(one: Evidence): Line[] {
         : { at: one.at, who: "database", text: `${one.change} result ${one.result ?? "null"}, in ${one.tx}` },
     ];
   }
-  const { table, ...facts } = one as FinalRow;
-  return [{ at: Number.POSITIVE_INFINITY, who: "final", text: `${table} ${JSON.stringify(facts)}` }];
+  const { table, at, ...facts } = one as FinalRow;
+  const text = `${table} ${JSON.stringify(facts)}`;
+  return [at === undefined ? { at: Number.POSITIVE_INFINITY, who: "final", text } : { at, who: "database", text }];
 }
 
 function callLine(record: CallRecord, jobs?: (string | undefined)[]): Line {

@@ -17,12 +17,12 @@ export class HeldJobs {
   readonly #workerId: string;
   readonly #order: (leases: LeaseName[]) => LeaseName[];
 
-  /** `order`: in which the leases stand in a heartbeat. */
-  constructor(caller: Caller, workerId: string, leaseMs: number, order = (leases: LeaseName[]) => leases) {
+  /** `leaseMs` undefined: no heartbeats. `order`: in which the leases stand in one. */
+  constructor(caller: Caller, workerId: string, leaseMs: number | undefined, order = (leases: LeaseName[]) => leases) {
     this.#caller = caller;
     this.#workerId = workerId;
     this.#order = order;
-    void this.#beat(leaseMs / 3);
+    if (leaseMs !== undefined) void this.#beat(leaseMs / 3);
   }
 
   take(jobs: readonly ClaimedJob[]): void {

@@ -1,4 +1,7 @@
-/** A worker of the original's kind: it polls the REST endpoints, one job at a time, and knows neither lease nor heartbeat. */
+/**
+ * A worker of the original's kind: it polls the REST endpoints, one job at a time, and knows neither lease nor heartbeat.
+ * Most of the jobs that ask for a failure fail here, and each of these is told again when it may be another's.
+ */
 import { Dice } from "../dice.ts";
 import { pass } from "../pace.ts";
 import { answerParent, type Payload, settingsOf, type WorkerSettings } from "./settings.ts";
@@ -37,18 +40,18 @@ async function poll(): Promise<Polled["job"]> {
 }
 
 /** Sends it until it is answered, as the original does. */
-async function report(job: string): Promise<void> {
-  const result = { by: name, at: dice.between(0, 1_000_000) };
+async function report(job: string, status: "DONE" | "FAILED"): Promise<void> {
+  const result = status === "DONE" ? { by: name, at: dice.between(0, 1_000_000) } : null;
   for (;;) {
-    const items = [{ job, status: "DONE", result: JSON.stringify(result) }];
+    const items = [{ job, status, result: result && JSON.stringify(result) }];
     const call = recorder.invoke("legacyReport", { worker: name, items });
     try {
-      const body = JSON.stringify({ job_id: job, status: "DONE", result });
-      const { status, body: told } = await send<{ detail: string }>("result", { method: "POST", body });
-      if (status === 200 || status === 404) {
-        return call.ok({ worker: name, items: [{ job, status: status === 404 ? "not_found" : told.detail }] });
+      const body = JSON.stringify({ job_id: job, status, result, error: "it fails, as the job asks" });
+      const { status: code, body: told } = await send<{ detail: string }>("result", { method: "POST", body });
+      if (code === 200 || code === 404) {
+        return call.ok({ worker: name, items: [{ job, status: code === 404 ? "not_found" : told.detail }] });
       }
-      call.unknown(`status ${status}`, { worker: name });
+      call.unknown(`status ${code}`, { worker: name });
     } catch (error) {
       call.unknown(String(error), { worker: name });
     }
@@ -64,6 +67,8 @@ for (;;) {
     continue;
   }
   await pass(job.payload.ms);
-  await report(job.id);
+  const fails = job.payload.failures > 0 && dice.chance(0.7);
+  await report(job.id, fails ? "FAILED" : "DONE");
+  for (const ms of fails ? [60, 150, 300, 600] : []) void pass(ms).then(() => report(job.id, "FAILED"));
   ended += 1;
 }

@@ -1,7 +1,7 @@
 /**
  * A worker without the SDK's machinery: it claims by long polls, sends heartbeats, reports until it is answered, all by
- * unary calls on two connections. `habit` says how it reports: once, again and again in any order, or in batches that
- * name the same jobs in opposite orders at the same time.
+ * unary calls on two connections. `habit` says how it reports: once, again and again in any order, in batches that
+ * name the same jobs in opposite orders at the same time, or mute: once, however late, and without a heartbeat before.
  */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Caller } from "../../../src/client/caller.ts";
@@ -12,7 +12,7 @@ import { pass } from "../pace.ts";
 import { HeldJobs, opposite, type Report, reportUntilAnswered, workOn } from "./held-jobs.ts";
 import { answerParent, settingsOf, TYPE, type WorkerSettings } from "./settings.ts";
 
-export type Habit = "once" | "repeats" | "crosses";
+export type Habit = "once" | "repeats" | "crosses" | "mute";
 
 export interface PlainSettings extends WorkerSettings {
   /** For reports and heartbeats; `urls` are for claims. */
@@ -39,7 +39,7 @@ class PlainWorker {
     this.#workerId = workerId;
     this.#dice = new Dice(seed, workerId);
     const order = habit === "once" ? undefined : <T>(leases: T[]) => leases.toReversed();
-    this.#held = new HeldJobs(this.#reports, workerId, leaseMs, order);
+    this.#held = new HeldJobs(this.#reports, workerId, habit === "mute" ? undefined : leaseMs, order);
   }
 
   async run(): Promise<never> {
@@ -80,12 +80,12 @@ class PlainWorker {
     await this.#told(report.leaseToken, reportUntilAnswered(this.#reports, this.#workerId, [report]));
   }
 
-  /** Three times at once on any broker, then an older one, then the opposite. */
+  /** Three times at once on any broker, then the opposite, and once more when another may have the job. */
   async #repeated(report: Report): Promise<void> {
     const again = () => reportUntilAnswered(this.#dice.pick(this.#each), this.#workerId, [report]);
     const late = async () => pass(this.#dice.between(0, 40)).then(again);
     await this.#told(report.leaseToken, Promise.all([again(), late(), late()]));
-    void pass(this.#dice.between(10, 3_000)).then(again);
+    void pass(this.#dice.between(10, this.#dice.chance(0.5) ? 300 : 3_000)).then(again);
     const contrary = this.#dice.chance(0.5) ? opposite(report) : report;
     void reportUntilAnswered(this.#dice.pick(this.#each), this.#workerId, [contrary]);
   }

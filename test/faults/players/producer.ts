@@ -1,7 +1,7 @@
 /**
  * The producer of a cell: dispatches jobs under ids and keys of its own at a steady pace, sends what was not answered
- * again until it is, cancels some and starts some of these again. It also watches all jobs, and writes down each change
- * that it is told of.
+ * again until it is, and some jobs once more under their key alone, cancels some and starts some of these again. It also
+ * watches all jobs, and writes down each change that it is told of.
  */
 import { createClient, type JobToDispatch } from "../../../src/client/index.ts";
 import { Dice } from "../dice.ts";
@@ -40,6 +40,10 @@ const dice = new Dice(seed, "producer");
 const client = createClient({ url: urls, token, timeoutMs: 4_000 });
 const ENDS = new Set(["DONE", "FAILED", "CANCELLED"]);
 const MOST_UNDER_WAY = 20;
+/** So many seconds' jobs may wait for their end: what a slow machine leaves behind has to be done after the faults. */
+const MOST_WAITING_S = 10;
+/** Of the batches: their producer forgets an id, and has only the key. */
+const FORGOTTEN = 0.05;
 const underWay = new Set<Promise<void>>();
 const seen = new Set<string>();
 const counts = { made: 0, acked: 0 };
@@ -57,18 +61,23 @@ function makeBatch(): Jobs {
   });
 }
 
-/** Until it is answered: who does not know whether a job is stored asks again under the same id and key. */
 async function deliver(jobs: Jobs): Promise<void> {
+  await dispatch(jobs);
+  counts.acked += jobs.length;
+  if (dice.chance(FORGOTTEN)) await dispatch([{ ...dice.pick(jobs), id: undefined }]);
+  for (const { id = "" } of jobs) if (dice.chance(load.cancelled)) await cancel(id);
+}
+
+/** Until it is answered: who does not know whether a job is stored asks again under the same id and key. */
+async function dispatch(jobs: Jobs): Promise<void> {
   for (;;) {
     try {
       await client.dispatchMany(jobs);
-      break;
+      return;
     } catch {
       await pass(100);
     }
   }
-  counts.acked += jobs.length;
-  for (const { id = "" } of jobs) if (dice.chance(load.cancelled)) await cancel(id);
 }
 
 async function cancel(id: string): Promise<void> {
@@ -84,7 +93,9 @@ async function produce(): Promise<void> {
   const before = counts.made;
   while (!stopping && (load.most === 0 || counts.made < load.most)) {
     const due = ((performance.now() - since) / 1_000) * load.perSecond;
-    if (counts.made - before > due || underWay.size >= MOST_UNDER_WAY) {
+    const waiting = counts.made - seen.size;
+    const isAhead = counts.made - before > due || waiting > MOST_WAITING_S * load.perSecond;
+    if (isAhead || underWay.size >= MOST_UNDER_WAY) {
       await pass(20);
       continue;
     }

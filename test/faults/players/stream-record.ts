@@ -22,6 +22,8 @@ export class StreamRecord {
   #hello: Call | undefined;
   #worker = "";
   #instance = "";
+  /** The most that the worker has ever said it takes: a smaller number counts only once the broker has heard of it. */
+  #limit = 0;
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
@@ -43,8 +45,11 @@ export class StreamRecord {
     if (frame.case === "hello") {
       this.#worker = frame.value.workerId;
       this.#instance = frame.value.instanceId;
+      this.#limit = frame.value.maxInFlight;
       const facts = { worker: this.#worker, instance: this.#instance, items: named(frame.value.held) };
       this.#hello = this.#recorder.invoke("hello", facts);
+    } else if (frame.case === "capacity") {
+      this.#limit = Math.max(this.#limit, frame.value.maxInFlight);
     } else if (frame.case === "reports") {
       this.#reports.set(
         frame.value.id,
@@ -66,7 +71,8 @@ export class StreamRecord {
       this.#hello?.ok({ worker, items: renewed(frame.value.held) });
       this.#hello = undefined;
     } else if (frame.case === "jobs") {
-      this.#recorder.told("push", { worker, instance: this.#instance, items: claimed(frame.value.jobs) });
+      const facts = { worker, instance: this.#instance, limit: this.#limit };
+      this.#recorder.told("push", { ...facts, items: claimed(frame.value.jobs) });
     } else if (frame.case === "reportAck") {
       this.#answered(this.#reports, frame.value, settled(frame.value.results));
     } else if (frame.case === "releaseAck") {
