@@ -43,7 +43,7 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
       return { resumed };
     },
 
-    async getServerInfo(_request, context) {
+    async getServerInfo({ includeSettings }, context) {
       const facts = await serverFacts(db);
       return {
         version: identity.version,
@@ -54,7 +54,7 @@ export function createAdminService(ctx: ServiceContext): ServiceImpl<typeof Admi
         nodeVersion: process.version,
         limits: serverLimits(limits),
         readOnly: ctx.isReadOnly?.({ get: (name) => sentHeader(context, name) }) ?? false,
-        settings: [...(ctx.settings ?? [])],
+        settings: includeSettings ? [...(ctx.settings ?? [])] : [],
       };
     },
 

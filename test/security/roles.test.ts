@@ -140,8 +140,8 @@ test("a token that only reads is told so where something would change, and opens
   url,
 }) => {
   const headers = { "x-worker-token": READ_TOKEN, "content-type": "application/json" };
-  const call = async (broker: TestBroker, method: string) => {
-    const answer = await fetch(`${broker.url}/aibroker.v1.${method}`, { method: "POST", headers, body: "{}" });
+  const call = async (broker: TestBroker, method: string, body = "{}") => {
+    const answer = await fetch(`${broker.url}/aibroker.v1.${method}`, { method: "POST", headers, body });
     return { status: answer.status, body: await answer.text() };
   };
   {
@@ -155,7 +155,9 @@ test("a token that only reads is told so where something would change, and opens
       body: expect.stringContaining('"readOnly":true'),
     });
     // Tokens are never among the settings that it is shown.
-    expect((await call(broker, "AdminService/GetServerInfo")).body).not.toMatch(/read-token|story-(api|worker)-token/);
+    const { body } = await call(broker, "AdminService/GetServerInfo", '{"includeSettings":true}');
+    expect(body).toContain('"INTERNAL_READ_TOKEN"');
+    expect(body).not.toMatch(/read-token|story-(api|worker)-token/);
   }
   await using alone = await start(url, { INTERNAL_API_TOKEN: "" });
   expect(await call(alone, "AdminService/GetStats")).toMatchObject({ status: 200 });

@@ -79,7 +79,7 @@ async function useAll({ url }: HostileBroker, endpoint: string): Promise<string>
         await note(admin.createWebhook({ url: endpoint, secret: "whsec_wrong" }));
         await note(admin.listWebhooks({}));
         await note(admin.listWorkers({}));
-        await note(admin.getServerInfo({}));
+        await note(admin.getServerInfo({ includeSettings: true }));
       }
     }
     const headers = { "x-worker-token": SECRETS[token], "content-type": "application/json" };

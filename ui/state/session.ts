@@ -25,7 +25,7 @@ export const mayChange = computed(() => server.value?.readOnly === false);
 /** Tries the token, and keeps it where the broker takes it. Throws a BrokerError. */
 export async function signIn(token: string): Promise<void> {
   try {
-    const answer = await admin.getServerInfo({}, { headers: { "x-worker-token": token } });
+    const answer = await admin.getServerInfo({ includeSettings: true }, { headers: { "x-worker-token": token } });
     learnDatabaseTime(msOf(answer.databaseTime));
     keepToken(token);
     session.value = { kind: "in", server: answer };
