@@ -23,7 +23,8 @@ test("it tells operators its settings, and of its tokens only how many there are
   await using broker = createBroker({ settings: settings(url), logger });
   const { url: at } = await broker.start();
   const headers = { "x-worker-token": API_TOKEN, "content-type": "application/json" };
-  const answer = await fetch(`${at}/aibroker.v1.AdminService/GetServerInfo`, { method: "POST", headers, body: "{}" });
+  const body = '{"includeSettings":true}';
+  const answer = await fetch(`${at}/aibroker.v1.AdminService/GetServerInfo`, { method: "POST", headers, body });
   const info = (await answer.json()) as { settings: { name: string; value: string }[] };
   expect(info.settings).toContainEqual(expect.objectContaining({ name: "WEBHOOK_POLL_MS", value: "20" }));
   expect(info.settings).toContainEqual(expect.objectContaining({ name: "INTERNAL_API_TOKEN", value: "1 set" }));
