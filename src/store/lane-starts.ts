@@ -4,6 +4,7 @@
  * remembers the first row of each lane, and claims begin there (docs/decisions/025).
  */
 import type { Database } from "./db.ts";
+import { LANE_FRONTS } from "./lookups.ts";
 import { oldestXminSeconds } from "./oldest-xmin.ts";
 import type { LaneStart } from "./rows.ts";
 
@@ -79,13 +80,7 @@ async function look(
 ): Promise<LaneStart[] | undefined> {
   if ((await oldestXminSeconds({ drizzle })) < oldSnapshotSeconds) return undefined;
   const rows = await sql<{ type: string; priority: number; run_at: string; id: string }[]>`
-    WITH RECURSIVE walk AS (
-      (SELECT job_type, priority, run_at, id FROM ai_ready ORDER BY job_type, priority, run_at, id LIMIT 1)
-      UNION ALL
-      SELECT n.* FROM walk w CROSS JOIN LATERAL (
-        SELECT job_type, priority, run_at, id FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
-        ORDER BY job_type, priority, run_at, id LIMIT 1) n
-    )
+    WITH RECURSIVE ${sql.unsafe(LANE_FRONTS)}
     SELECT job_type AS type, priority, run_at::text, id::text FROM walk LIMIT ${MOST_LANES + 1}`;
   if (rows.length > MOST_LANES) return undefined;
   return rows.map(({ type, priority, run_at: runAt, id }) => ({ type, priority, runAt, id }));

@@ -54,13 +54,19 @@ export function unready(sql: Sql, cte: string, runAt: string, which = "true") {
  * For a WITH RECURSIVE: `walk`, the distinct lanes (job_type, priority) of ai_ready. It hops from one to the next by the
  * key, so it costs a look-up a lane, however many jobs each has.
  */
-export const ALL_LANES = `walk AS (
-  (SELECT job_type, priority FROM ai_ready ORDER BY job_type, priority LIMIT 1)
+export const ALL_LANES = walkOver("job_type, priority");
+
+/** The same, with the rest of the key of each lane's first row: run_at and id. */
+export const LANE_FRONTS = walkOver("job_type, priority, run_at, id");
+
+function walkOver(key: string): string {
+  return `walk AS (
+  (SELECT ${key} FROM ai_ready ORDER BY ${key} LIMIT 1)
   UNION ALL
-  SELECT n.job_type, n.priority FROM walk w CROSS JOIN LATERAL (
-    SELECT r.job_type, r.priority FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority)
-    ORDER BY r.job_type, r.priority LIMIT 1) n
+  SELECT n.* FROM walk w CROSS JOIN LATERAL (
+    SELECT ${key} FROM ai_ready r WHERE (r.job_type, r.priority) > (w.job_type, w.priority) ORDER BY ${key} LIMIT 1) n
 )`;
+}
 
 /** Whether the broker of that name is there, as far as the database knows: it says so every 5 s. */
 export function isLiveBroker(name: "s.broker_id" | "d.claimed_by"): string {

@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import type { Cell } from "./cell.ts";
 import { CELLS } from "./cells/all.ts";
 import { clearAway, makeFolder, openCluster } from "./ground.ts";
+import { isOptionFault, lanesOf, named, seedOf } from "./options.ts";
 import { failureText, isBad, type Run, reportJson, reportMarkdown, tableText } from "./report.ts";
 import { type Outcome, runCell } from "./run-cell.ts";
 import { Stage } from "./stage.ts";
@@ -28,8 +29,6 @@ interface Asked {
   list: boolean;
 }
 
-class WrongOption extends Error {}
-
 function read(args: string[]): Asked {
   const { values } = parseArgs({
     args,
@@ -42,13 +41,9 @@ function read(args: string[]): Asked {
       list: { type: "boolean", default: false },
     },
   });
-  const names = values.only?.split(",").map((name) => name.trim());
-  const strange = names?.filter((name) => !CELLS.some((cell) => cell.name === name)) ?? [];
-  if (strange.length > 0) throw new WrongOption(`no such cell: ${strange.join(", ")}; --list shows all`);
-  const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : Number(values.seed);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new WrongOption("--seed takes a whole number");
-  const lanes = Number(values.lanes);
-  if (!Number.isInteger(lanes) || lanes < 1) throw new WrongOption("--lanes takes a whole number from 1");
+  const names = named(values.only, CELLS, "cell");
+  const seed = seedOf(values.seed);
+  const lanes = lanesOf(values.lanes);
   const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
   return { cells, seed, full: values.full, lanes, out: values.out, list: values.list };
 }
@@ -135,8 +130,7 @@ let code: number;
 try {
   code = await main(read(process.argv.slice(2)));
 } catch (error) {
-  const isOurs =
-    error instanceof WrongOption || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
+  const isOurs = isOptionFault(error);
   process.stderr.write(`${isOurs ? (error as Error).message : (error as Error).stack}\n`);
   code = isOurs ? 2 : 1;
 }

@@ -81,10 +81,11 @@ function surveyed(db: Database, oldSnapshotSeconds = 0) {
   const clock = { ms: 0 };
   const onError = vi.fn();
   const queries = vi.fn();
-  const sql = ((...args: Parameters<Database["sql"]>) => {
+  const counted = (...args: Parameters<Database["sql"]>) => {
     queries();
     return db.sql(...args);
-  }) as unknown as Database["sql"];
+  };
+  const sql = Object.assign(counted, { unsafe: db.sql.unsafe }) as unknown as Database["sql"];
   const starts = createLaneStarts({
     db: { sql, drizzle: db.drizzle },
     onError,

@@ -12,6 +12,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { isOptionFault, lanesOf, named, seedOf } from "../options.ts";
 import { MUTANTS } from "./all.ts";
 import { type Hunted, hunt } from "./hunt.ts";
 import { BadPatch, type Mutant, mutated } from "./mutant.ts";
@@ -27,7 +28,6 @@ interface Asked {
   list: boolean;
 }
 
-class WrongOption extends Error {}
 class BrokenControl extends Error {}
 
 function read(args: string[]): Asked {
@@ -41,13 +41,9 @@ function read(args: string[]): Asked {
       list: { type: "boolean", default: false },
     },
   });
-  const names = values.only?.split(",").map((name) => name.trim());
-  const strange = names?.filter((name) => !MUTANTS.some((mutant) => mutant.name === name)) ?? [];
-  if (strange.length > 0) throw new WrongOption(`no such mutant: ${strange.join(", ")}; --list shows all`);
-  const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : Number(values.seed);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new WrongOption("--seed takes a whole number");
-  const lanes = Number(values.lanes);
-  if (!Number.isInteger(lanes) || lanes < 1) throw new WrongOption("--lanes takes a whole number from 1");
+  const names = named(values.only, MUTANTS, "mutant");
+  const seed = seedOf(values.seed);
+  const lanes = lanesOf(values.lanes);
   const mutants = MUTANTS.filter(({ name }) => names?.includes(name) ?? true);
   return { mutants, seed, lanes, out: values.out, list: values.list };
 }
@@ -114,8 +110,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 try {
   process.exitCode = await main(read(process.argv.slice(2)), leaving.signal);
 } catch (error) {
-  const isOption =
-    error instanceof WrongOption || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");
+  const isOption = isOptionFault(error);
   const isPlain = isOption || error instanceof BadPatch || error instanceof BrokenControl;
   if (!leaving.signal.aborted) process.stderr.write(`${isPlain ? (error as Error).message : (error as Error).stack}\n`);
   process.exitCode = leaving.signal.aborted ? 130 : isOption ? 2 : 1;

@@ -1,7 +1,7 @@
 /** What is known of a job beside its payload and its story. */
-import type { ComponentChildren } from "preact";
 import type { Job } from "../../../src/gen/aibroker/v1/job_pb.ts";
 import { Ago } from "../../parts/ago.tsx";
+import { Fact } from "../../parts/fact.tsx";
 import { hrefOf } from "../../state/route.ts";
 import { msOf } from "../../wire/convert.ts";
 import { count, moment } from "../../words/format.ts";
@@ -77,15 +77,6 @@ export function JobFacts({ job: seen, isErrorTold }: JobFactsProps) {
       </dl>
       {seen.lastError !== "" && !isErrorTold && <p class="step-error">{seen.lastError}</p>}
     </section>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 

@@ -1,7 +1,7 @@
 /** What became of a job, attempt by attempt. */
-import type { ComponentChildren } from "preact";
 import type { JobLease } from "../../../src/gen/aibroker/v1/job_service_pb.ts";
 import { Ago, Countdown } from "../../parts/ago.tsx";
+import { Fact } from "../../parts/fact.tsx";
 import { hrefOf } from "../../state/route.ts";
 import { msOf } from "../../wire/convert.ts";
 import { count, moment, span } from "../../words/format.ts";
@@ -121,15 +121,6 @@ function LeaseFacts({ lease }: { lease: JobLease }) {
         </Fact>
       )}
     </>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
