@@ -11,6 +11,7 @@ import { storyOf } from "../../ui/pages/jobs/attempts.ts";
 import { historyLines } from "../../ui/pages/overview/history-lines.ts";
 import { totalsOf } from "../../ui/pages/overview/totals.ts";
 import { createPresence } from "../../ui/pages/workers/presence.ts";
+import { isAhead } from "../../ui/state/grain.ts";
 
 const { DISPATCHED, STARTED, RETRYING, RELEASED, RECLAIMED, RETRIED, DONE, FAILED, CANCELLED } = JobEventKind;
 
@@ -159,4 +160,17 @@ test("a worker without the stream that it had is gone at once; others by their s
   expect(book.of(worker(1, 60_000), now)).toBe("live");
   book.note([worker(1, 0)]);
   expect(book.of(worker(0, 1_000), now)).toBe("gone");
+});
+
+describe("the clock", () => {
+  // It ticks each second and knows the database's to half a second: a claim of just now was shown as "in 0 s".
+  test.each([
+    [60_000, false],
+    [0, false],
+    [-1_499, false],
+    [-1_501, true],
+    [-60_000, true],
+  ])("a moment %d ms ago lies ahead: %s", (sinceMs, ahead) => {
+    expect(isAhead(sinceMs)).toBe(ahead);
+  });
 });

@@ -1,5 +1,6 @@
 /** How long ago something was, by the database's clock; it ticks. */
 import { databaseNow } from "../state/clock.ts";
+import { isAhead } from "../state/grain.ts";
 import { moment, ticking } from "../words/format.ts";
 import { words } from "../words/language.ts";
 
@@ -8,7 +9,7 @@ export function Ago({ at }: { at: number | undefined }) {
   const ms = databaseNow() - at;
   return (
     <time dateTime={new Date(at).toISOString()} title={moment(at)}>
-      {ms < 0 ? words.value.time.inFuture(ticking(-ms)) : words.value.time.ago(ticking(ms))}
+      {isAhead(ms) ? words.value.time.inFuture(ticking(-ms)) : words.value.time.ago(ticking(ms))}
     </time>
   );
 }

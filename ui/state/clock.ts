@@ -1,5 +1,6 @@
 /** The time: one tick for all that counts seconds, and the database's clock, by which leases and ages go. */
 import { signal } from "@preact/signals";
+import { LEARNT_TO_MS, TICK_MS } from "./grain.ts";
 
 /** How far the database's clock is ahead of this machine's. */
 const skewMs = signal(0);
@@ -7,7 +8,7 @@ const localMs = signal(Date.now());
 
 setInterval(() => {
   if (!document.hidden) localMs.value = Date.now();
-}, 1_000);
+}, TICK_MS);
 document.addEventListener("visibilitychange", () => {
   localMs.value = Date.now();
 });
@@ -26,6 +27,5 @@ export function databaseNow(): number {
 export function learnDatabaseTime(atMs: number | undefined): void {
   if (atMs === undefined) return;
   const skew = atMs - Date.now();
-  // The answer was under way for a while; less than that is no difference.
-  if (Math.abs(skew - skewMs.peek()) > 500) skewMs.value = skew;
+  if (Math.abs(skew - skewMs.peek()) > LEARNT_TO_MS) skewMs.value = skew;
 }
