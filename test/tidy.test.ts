@@ -12,6 +12,7 @@ import {
   strangeTexts,
   unreached,
 } from "./tidy/repo-rules.ts";
+import { roomGraph } from "./tidy/room-graph.ts";
 import { directionFaults, ROOMS } from "./tidy/rooms.ts";
 import { SAMPLES } from "./tidy/samples.ts";
 import { parse } from "./tidy/source.ts";
@@ -46,6 +47,15 @@ describe("one file", () => {
 describe("rooms", () => {
   test("imports run one way", () => {
     expect(sources.flatMap((source) => directionFaults(source, shipped))).toEqual([]);
+  });
+
+  test("no arrow is there that nobody uses, or for values where only types come through", () => {
+    const used = [...roomGraph(sources)].map(([from, targets]) => [from, Object.fromEntries([...targets].sort())]);
+    const allowed = Object.entries(ROOMS).map(([from, targets]) => [
+      from,
+      Object.fromEntries(Object.entries(targets).sort()),
+    ]);
+    expect(Object.fromEntries(used)).toEqual(Object.fromEntries(allowed));
   });
 
   test("every arrow ends in a room, and no two rooms import each other", () => {
