@@ -119,7 +119,8 @@ export function lanesOf(sql: Sql, types: string[], from?: readonly LaneStart[]) 
     )`;
 }
 
-function startsOf(sql: Sql, from: readonly LaneStart[]) {
+/** `walk` again: lanes that are known, each with the place where its rows are looked at from. */
+export function startsOf(sql: Sql, from: readonly LaneStart[]) {
   return sql`
     walk AS (
       SELECT * FROM unnest(${from.map(({ type }) => type)}::text[]::varchar[],

@@ -132,6 +132,29 @@ test("a slow claim has the lanes surveyed: the first row of each, once a second 
   expect(onError).not.toHaveBeenCalled();
 });
 
+test("between two surveys the starts follow what is claimed; what lies in front of them waits for the next survey", async ({
+  db,
+}) => {
+  const [first, second] = [await givenJob(db, { runAt: past(60) }), await givenJob(db, { runAt: past(30) })];
+  const lone = await givenJob(db, { type: "embedding" });
+  const { starts, clock, onError } = surveyed(db);
+  starts.took(SLOW_MS);
+  const [own, other, next] = [await startAt(db, first), await startAt(db, lone), await startAt(db, second)];
+  await vi.waitFor(() => expect(starts.of([])).toEqual([other, own]));
+  await claimAs(db, "w1", { limit: 1, starts: fixed([own]), types: ["ocr"] });
+  await claimAs(db, "w1", { limit: 1, starts: fixed([other]), types: ["embedding"] });
+  const early = await givenJob(db, { runAt: past(90) });
+  clock.ms += 199;
+  expect(starts.of([])).toEqual([other, own]);
+  clock.ms += 1;
+  // A lane that is empty now is no more among them.
+  await vi.waitFor(() => expect(starts.of([])).toEqual([next]));
+  clock.ms += 800;
+  const earliest = await startAt(db, early);
+  await vi.waitFor(() => expect(starts.of([])).toEqual([earliest]));
+  expect(onError).not.toHaveBeenCalled();
+});
+
 test("a survey that fails leaves claims at the front, and is told of", async ({ db }) => {
   const failing = createLaneStarts({
     db: { sql: db.sql, drizzle: { execute: () => Promise.reject(new Error("away")) } as never },
