@@ -3,6 +3,7 @@
  *   -- --quick          small counts, one round, under 4 minutes: to try it out, and to see a large drop
  *   -- --only NAME      measures whose name has this in it, several by commas: drain (enqueue and ceiling with
  *                    it), flow, latency, unary, shim, backlog, held snapshot, scale
+ *   -- --alone          the broker without its peers (drain, flow, latency, held snapshot)
  *   -- --rounds 3
  *   -- --json FILE      the figures for a machine
  *   -- --out FOLDER     bench.json, bench.md and bench.svg
@@ -34,6 +35,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string" },
+    alone: { type: "boolean", default: false },
     rounds: { type: "string" },
     json: { type: "string" },
     out: { type: "string" },
@@ -59,7 +61,7 @@ const beganMs = performance.now();
 try {
   const measures: Measure[] = [];
   const say = (line: string) => console.error(`${clock()}  ${line}`);
-  const context: BenchContext = { ground, rounds, quick: values.quick, say };
+  const context: BenchContext = { ground, rounds, quick: values.quick, alone: values.alone, say };
   console.log(ground.machine);
   for (const measure of chosen) {
     const found = await measure.run(context);

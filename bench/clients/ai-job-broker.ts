@@ -70,8 +70,14 @@ async function openRaw(url: string, { concurrency, onJob }: WorkerSettings): Pro
   });
   const ended = worker.work(session);
   await Promise.race([welcome, ended.then(({ words }) => Promise.reject(new Error(words)))]);
+  let isClosing = false;
+  // Else jobs would be waited for that nobody can get any more.
+  void ended.then(({ status, words }) => {
+    if (!isClosing) throw new Error(`the broker has ended the stream: ${status} ${words}`);
+  });
   return {
     async close() {
+      isClosing = true;
       worker.end();
       await ended;
       session.close();

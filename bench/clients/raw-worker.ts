@@ -36,6 +36,8 @@ export class RawWorker {
   #stream: WorkStream | undefined;
   #seq = 0n;
   #reports = 0n;
+  /** Reported while a frame of jobs is gone through: they go out as one, for the broker counts frames. */
+  #done: ClaimedJob[] | undefined;
   #welcomed = false;
   #reconnectAfterMs: number | undefined;
 
@@ -73,6 +75,7 @@ export class RawWorker {
   report(jobs: readonly ClaimedJob[]): void {
     const status = AIResultStatus.AI_RESULT_STATUS_DONE;
     for (const { leaseToken } of jobs) this.#held.delete(leaseToken);
+    if (this.#done !== undefined) return void this.#done.push(...jobs);
     const items = jobs.map(({ job, leaseToken }) => ({
       leaseToken,
       result: { jobId: job?.id ?? "", status, resultJson: '{"ok":true}' },
@@ -117,8 +120,12 @@ export class RawWorker {
 
   #work(jobs: ClaimedJob[]): void {
     for (const job of jobs) this.#held.set(job.leaseToken, job);
-    // Before a handler starts, as the contract has it.
-    this.#send(undefined);
+    const done: ClaimedJob[] = [];
+    this.#done = done;
     for (const job of jobs) this.#options.onJob(job, this);
+    this.#done = undefined;
+    // Each frame acks what has come.
+    if (done.length > 0) this.report(done);
+    else this.#send(undefined);
   }
 }

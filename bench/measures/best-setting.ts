@@ -20,7 +20,7 @@ const TRIES = 2;
 /** Everybody, each peer by one setting. A quick run has no time for a try, nor for our own second transport. */
 export async function contendersOf(context: BenchContext, order: Order): Promise<Contender[]> {
   const peers: Contender[] = [];
-  for (const choice of [GRAPHILE, BOSS, BULL]) peers.push(await bestOf(context, choice, order));
+  for (const choice of context.alone ? [] : [GRAPHILE, BOSS, BULL]) peers.push(await bestOf(context, choice, order));
   return [OURS, ...(context.quick ? [] : [OURS_BY_CONNECT]), ...peers];
 }
 

@@ -8,6 +8,8 @@ export interface BenchContext {
   rounds: number;
   /** Small counts and short looks: to try it out, and to see a large drop. */
   quick: boolean;
+  /** The broker without its peers. */
+  alone: boolean;
   /** Says what is going on, on stderr. */
   say: (line: string) => void;
 }
