@@ -5,18 +5,19 @@
  *   --only NAME[,NAME]                     these cells alone
  *   --lanes N                              so many cells at a time, 3 unless told; they share the machine and a Postgres
  *   --seed N                               the faults of an earlier run
- *   --out FOLDER                           also report.md and report.json there
+ *   --out FOLDER                           also report.md and report.json there, written anew after each cell
+ *   --add                                  the report that is there already keeps the cells that are not played now
  *   --list                                 what there is
  * Exits 0 when no rule is broken, 1 when one is, 2 on a wrong option.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Cell } from "./cell.ts";
 import { CELLS } from "./cells/all.ts";
 import { clearAway, makeFolder, openCluster } from "./ground.ts";
-import { isOptionFault, lanesOf, named, seedOf } from "./options.ts";
-import { failureText, isBad, type Run, reportJson, reportMarkdown, tableText } from "./report.ts";
+import { isOptionFault, lanesOf, named, seedOf, WrongOption } from "./options.ts";
+import { failureText, inOrder, isBad, type Report, type Run, reportMarkdown, reportOf, tableText } from "./report.ts";
 import { type Outcome, runCell } from "./run-cell.ts";
 import { Stage } from "./stage.ts";
 
@@ -26,6 +27,7 @@ interface Asked {
   full: boolean;
   lanes: number;
   out: string | undefined;
+  add: boolean;
   list: boolean;
 }
 
@@ -37,6 +39,7 @@ function read(args: string[]): Asked {
       seed: { type: "string" },
       lanes: { type: "string", default: "3" },
       out: { type: "string" },
+      add: { type: "boolean", default: false },
       full: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
     },
@@ -45,14 +48,15 @@ function read(args: string[]): Asked {
   const seed = seedOf(values.seed);
   const lanes = lanesOf(values.lanes);
   const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
-  return { cells, seed, full: values.full, lanes, out: values.out, list: values.list };
+  return { cells, seed, full: values.full, lanes, out: values.out, add: values.add, list: values.list };
 }
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 /** Progress is for a person who waits. */
 const progress = (line: string) => void process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : "");
 
-async function runAll({ cells, seed, full, lanes }: Asked, folder: string): Promise<Run> {
+/** `told` hears of the run after each cell. */
+async function runAll({ cells, seed, full, lanes }: Asked, folder: string, told: (run: Run) => void): Promise<Run> {
   const run: Run = { seed, full, postgres: "", outcomes: [], skipped: [] };
   const ground = await openCluster(join(folder, "ground"));
   run.postgres = ground.version;
@@ -61,24 +65,22 @@ async function runAll({ cells, seed, full, lanes }: Asked, folder: string): Prom
     return new Stage({ name: `s${at + 1}`, folder, seed, alone: full }, ground);
   });
   try {
-    await Promise.all(stages.map((stage) => runInTurn(left, run, stage)));
+    await Promise.all(stages.map((stage) => runInTurn(left, run, stage, told)));
   } finally {
     await Promise.all(stages.map((stage) => stage.close()));
     await ground.stop();
   }
-  const place = ({ cell }: { cell: string }) => cells.findIndex(({ name }) => name === cell);
-  run.outcomes.sort((a, b) => place(a) - place(b));
-  run.skipped.sort((a, b) => place(a) - place(b));
-  return run;
+  return { ...run, outcomes: inOrder(run.outcomes), skipped: inOrder(run.skipped) };
 }
 
 /** Takes cells from what is left, those first that can be played in the world that is open. */
-async function runInTurn(left: Cell[], run: Run, stage: Stage): Promise<void> {
+async function runInTurn(left: Cell[], run: Run, stage: Stage, told: (run: Run) => void): Promise<void> {
   for (let cell = stage.pick(left); cell !== undefined; cell = stage.pick(left)) {
     const why = await cell.unable?.();
     if (why === undefined) run.outcomes.push(await runOne(cell, run, stage));
     else run.skipped.push({ cell: cell.name, why });
     if (why !== undefined) say(`skip   ${cell.name}: ${why}`);
+    told(run);
   }
 }
 
@@ -106,6 +108,22 @@ function broken({ name }: Cell, error: unknown): Outcome {
   return { cell: name, ...none, violations: 1, notes: [], faultsFound: [what] };
 }
 
+/** Writes the report, where one is wanted: a run of an hour that is broken off has its cells all the same. */
+function reporter({ out, add, full }: Asked): (run: Run) => void {
+  if (out === undefined) return () => undefined;
+  const [json, markdown] = [join(out, "report.json"), join(out, "report.md")];
+  const earlier = add && existsSync(json) ? (JSON.parse(readFileSync(json, "utf8")) as Report) : undefined;
+  if (earlier !== undefined && earlier.full !== full) {
+    throw new WrongOption(`--add: ${json} is of a ${full ? "quick" : "full"} run, and this is none`);
+  }
+  mkdirSync(out, { recursive: true });
+  return (run) => {
+    const report = reportOf(run, earlier);
+    writeFileSync(markdown, reportMarkdown(report));
+    writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+  };
+}
+
 async function main(asked: Asked): Promise<0 | 1> {
   if (asked.list) {
     for (const { name, about } of asked.cells) say(`${name.padEnd(22)}  ${about}`);
@@ -115,13 +133,8 @@ async function main(asked: Asked): Promise<0 | 1> {
   // Some twenty processes a cell compile the same modules.
   process.env["NODE_COMPILE_CACHE"] ??= join(folder, "compiled");
   say(`seed ${asked.seed}, in ${folder}`);
-  const run = await runAll(asked, folder);
+  const run = await runAll(asked, folder, reporter(asked));
   say(`\n${tableText(run)}`);
-  if (asked.out !== undefined) {
-    mkdirSync(asked.out, { recursive: true });
-    writeFileSync(join(asked.out, "report.md"), reportMarkdown(run));
-    writeFileSync(join(asked.out, "report.json"), `${JSON.stringify(reportJson(run), null, 2)}\n`);
-  }
   if (!run.outcomes.some(isBad)) clearAway(folder);
   return run.outcomes.some(isBad) ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 /** What is said of a run: a table for people, the same for machines, and the shortest history of what went wrong. */
 import { commitLine, machineLine } from "../../bench/harness/machine.ts";
+import { CELLS } from "./cells/all.ts";
 import type { Violation } from "./history/check.ts";
 import { verdictText } from "./history/verdict-text.ts";
 import type { Outcome } from "./run-cell.ts";
@@ -19,7 +20,7 @@ export interface Run {
 
 const HEAD = ["cell", "jobs", "faults", "lost", "repeated results", "violations", "recovers in", "seconds"];
 
-function row(outcome: Outcome): string[] {
+function row(outcome: Omit<Outcome, "verdict">): string[] {
   const { cell, jobs, faults, lost, repeated, violations, recoverMs, seconds } = outcome;
   const recovers = recoverMs === undefined ? "not" : `${recoverMs} ms`;
   return [cell, ...[jobs, faults, lost, repeated, violations].map(String), recovers, seconds.toFixed(1)];
@@ -35,32 +36,63 @@ export function tableText({ outcomes, skipped }: Pick<Run, "outcomes" | "skipped
   return [...lines, ...skipped.map(({ cell, why }) => `${cell}  skipped: ${why}`)].join("\n");
 }
 
-export function reportMarkdown(run: Run): string {
-  const cells = run.outcomes.map((outcome) => `| ${row(outcome).join(" | ")} |`);
-  const kind = run.full ? "full" : "quick";
+/** An outcome as it is kept: with what made it, without the histories that it was judged by. */
+type Kept = Omit<Outcome, "verdict"> & { seed: number; commit: string; broken: Violation[]; failure?: string };
+
+/** What stands in report.json: of one run, or of several of them, a cell at a time. */
+export interface Report {
+  full: boolean;
+  machine: string;
+  outcomes: Kept[];
+  skipped: Skipped[];
+}
+
+/** Of a run so far. With an `earlier` report of the same kind its cells stay where this run has none of that name. */
+export function reportOf(run: Run, earlier?: Report): Report {
+  const commit = commitLine();
+  const outcomes = run.outcomes.map(({ verdict, ...outcome }): Kept => {
+    const failure = isBad(outcome) ? { failure: failureText({ ...outcome, verdict }, run) } : {};
+    return { ...outcome, seed: run.seed, commit, broken: verdict?.violations ?? [], ...failure };
+  });
+  const here = [...run.outcomes, ...run.skipped].map(({ cell }) => cell);
+  const others = <T extends { cell: string }>(of: T[] = []) => of.filter(({ cell }) => !here.includes(cell));
+  return {
+    full: run.full,
+    machine: machineLine(run.postgres),
+    outcomes: inOrder([...others(earlier?.outcomes), ...outcomes]),
+    skipped: inOrder([...others(earlier?.skipped), ...run.skipped]),
+  };
+}
+
+/** As the programme lists its cells. */
+export function inOrder<T extends { cell: string }>(of: T[]): T[] {
+  const place = ({ cell }: T) => CELLS.findIndex(({ name }) => name === cell);
+  return of.toSorted((a, b) => place(a) - place(b));
+}
+
+export function reportMarkdown({ full, machine, outcomes, skipped }: Report): string {
+  const cells = outcomes.map((outcome) => `| ${row(outcome).join(" | ")} |`);
+  const made = Map.groupBy(outcomes, ({ seed, commit }) => `seed ${seed}, commit ${commit}`);
+  const makers = [...made].map(([how, of]) =>
+    made.size === 1 ? how : `${how}: ${of.map(({ cell }) => cell).join(", ")}`,
+  );
   return [
     "# The fault programme",
     "",
-    `${kind} run, seed ${run.seed}, commit ${commitLine()}, on ${machineLine(run.postgres)}.`,
+    `${full ? "Full" : "Quick"} run on ${machine}; ${makers.join("; ")}.`,
     "",
     `| ${HEAD.join(" | ")} |`,
     `| --- |${" ---: |".repeat(HEAD.length - 1)}`,
     ...cells,
     "",
-    ...run.skipped.map(({ cell, why }) => `- ${cell}: skipped, ${why}`),
-    ...run.outcomes.flatMap(({ cell, notes }) => `- ${cell}: ${notes.join("; ")}`),
-    ...run.outcomes.filter(isBad).flatMap((outcome) => ["", "```", failureText(outcome, run), "```"]),
+    ...skipped.map(({ cell, why }) => `- ${cell}: skipped, ${why}`),
+    ...outcomes.map(({ cell, notes }) => `- ${cell}: ${notes.join("; ")}`),
+    ...outcomes.flatMap(({ failure }) => (failure === undefined ? [] : ["", "```", failure, "```"])),
     "",
   ].join("\n");
 }
 
-export function reportJson(run: Run): object {
-  const { seed, full, skipped } = run;
-  const outcomes = run.outcomes.map(({ verdict, ...outcome }) => ({ ...outcome, broken: verdict?.violations ?? [] }));
-  return { seed, full, commit: commitLine(), machine: machineLine(run.postgres), outcomes, skipped };
-}
-
-export function isBad({ violations }: Outcome): boolean {
+export function isBad({ violations }: Pick<Outcome, "violations">): boolean {
   return violations > 0;
 }
 
