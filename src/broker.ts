@@ -23,6 +23,7 @@ import { createGate, createReadOnly } from "./rpc/auth.ts";
 import { describeBug, REASONS } from "./rpc/errors.ts";
 import { createMetricsPage, METRICS_PATH } from "./rpc/metrics-page.ts";
 import { observeCalls } from "./rpc/observe-calls.ts";
+import { createPageGate } from "./rpc/page-gate.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { startServer } from "./rpc/server.ts";
 import type { ServiceContext, ShownSetting } from "./rpc/service-context.ts";
@@ -239,7 +240,10 @@ function listen(
     seen: (workerId) => seen.note(workerId, null, true),
     failed: calls.failed,
   });
-  const dashboard = config.dashboard ? createDashboard({ failed: calls.failed }) : () => false;
+  const refused = createPageGate({ gate, opensTo: "readers", name: "ui", calls });
+  const folder = config.dashboardImages;
+  const images = folder === undefined ? undefined : { folder, refused };
+  const dashboard = config.dashboard ? createDashboard({ images, failed: calls.failed }) : () => false;
   return startServer({
     host: config.host,
     port: config.port,

@@ -1,6 +1,6 @@
 /** What one setting is: its name in the environment, the values it takes, and the words for both. */
 import { X509Certificate } from "node:crypto";
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { z } from "zod";
@@ -92,6 +92,17 @@ export function file(env: string, about: string, more: Pick<Setting, "client"> =
     .string()
     .transform((path) => resolve(path))
     .refine(isReadable)
+    .optional()
+    .meta({ setting });
+}
+
+/** A folder that can be read now. */
+export function folder(env: string, about: string) {
+  const setting: Setting = { env, about, allowed: "the path of a folder that this process can read" };
+  return z
+    .string()
+    .transform((path) => resolve(path))
+    .refine((path) => isReadable(path) && statSync(path).isDirectory())
     .optional()
     .meta({ setting });
 }

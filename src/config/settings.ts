@@ -3,7 +3,19 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { EVENT_KINDS } from "../job/events.ts";
 import { ec2Settings } from "./ec2-settings.ts";
-import { brokerUrl, file, flag, names, origins, postgresUrl, type Setting, TOKEN, tokens, whole } from "./setting.ts";
+import {
+  brokerUrl,
+  file,
+  flag,
+  folder,
+  names,
+  origins,
+  postgresUrl,
+  type Setting,
+  TOKEN,
+  tokens,
+  whole,
+} from "./setting.ts";
 import { webhookSettings } from "./webhook-settings.ts";
 
 const MINUTE = 60_000;
@@ -50,6 +62,10 @@ export const settings = z.object({
   readTokens: tokens("INTERNAL_READ_TOKEN", "what opens the reads of JobService and AdminService, and no more"),
   openIntrospection: flag("OPEN_INTROSPECTION", true, "health and reflection answer without a token"),
   dashboard: flag("DASHBOARD", true, "the dashboard under /ui/; its data needs a token all the same"),
+  dashboardImages: folder(
+    "DASHBOARD_IMAGES",
+    "a folder whose images the dashboard shows where a job names one; unset: none",
+  ),
   metricsOpen: flag("METRICS_OPEN", false, "/metrics answers without one of INTERNAL_API_TOKEN"),
   corsOrigins: origins("CORS_ORIGINS", "browser pages of these origins may call the RPCs; unset: none may"),
   tlsCertFile: file("TLS_CERT_FILE", "PEM certificate chain; with TLS_KEY_FILE the port speaks TLS"),

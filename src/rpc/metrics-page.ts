@@ -1,12 +1,10 @@
 /** GET /metrics, for Prometheus: with a token of the operators, or without where a setting says so. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ConnectError } from "@connectrpc/connect";
-import { AdminService } from "../gen/aibroker/v1/admin_service_pb.ts";
 import type { Gate } from "./auth.ts";
 import { type CallRecorder, NO_CALLS } from "./call-recorder.ts";
 import type { RestHandler } from "./handle-request.ts";
-import { reasonIn } from "./own-errors.ts";
-import { pathOf, refuseByGate, refuseMethod } from "./refusals.ts";
+import { createPageGate } from "./page-gate.ts";
+import { pathOf, refuseMethod } from "./refusals.ts";
 
 export const METRICS_PATH = "/metrics";
 
@@ -21,6 +19,7 @@ export interface MetricsPageOptions {
 
 /** Answers requests to its own path alone. Rejects where the page cannot be made, which is a fault of ours. */
 export function createMetricsPage({ scrape, gate, isOpen, calls = NO_CALLS }: MetricsPageOptions): RestHandler {
+  const refused = createPageGate({ gate, opensTo: "operators", name: "metrics", calls });
   return async (req, res) => {
     if (pathOf(req) !== METRICS_PATH) return false;
     if (req.method !== "GET" && req.method !== "HEAD") {
@@ -28,25 +27,10 @@ export function createMetricsPage({ scrape, gate, isOpen, calls = NO_CALLS }: Me
       refuseMethod(req, res, ["GET", "HEAD"]);
       return true;
     }
-    const refusal = isOpen ? undefined : refusalBy(gate, req);
-    if (refusal !== undefined) {
-      calls.failed("metrics", reasonIn(refusal));
-      refuseByGate(req, res, refusal);
-      return true;
-    }
+    if (!isOpen && refused(req, res)) return true;
     show(req, res, await scrape());
     return true;
   };
-}
-
-function refusalBy(gate: Gate, { headers }: IncomingMessage): ConnectError | undefined {
-  try {
-    gate({ service: AdminService, requestHeader: { get: (name) => headers[name]?.toString() ?? null } });
-    return undefined;
-  } catch (err) {
-    if (err instanceof ConnectError) return err;
-    throw err;
-  }
 }
 
 function show({ method }: IncomingMessage, res: ServerResponse, page: { contentType: string; text: string }): void {

@@ -1,16 +1,20 @@
 /**
  * The dashboard under /ui/: files that were built beforehand, for a browser that then calls the RPCs with a token. They
- * hold no data and are open to everybody who reaches the port; what a page may do, its headers say.
+ * hold no data and are open to everybody who reaches the port; what a page may do, its headers say. Images that jobs name
+ * are beside them, for a token, where a setting says from which folder.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { resolve } from "node:path";
 import { type Asset, type Assets, readAssets } from "./assets.ts";
+import { IMAGE_NAME, type ImagesOptions, sendImage } from "./images.ts";
 
 export const DASHBOARD_PATH = "/ui/";
 
 export interface DashboardOptions {
   /** Where the build left it; default: dist/ui of this package. */
   folder?: string;
+  /** Absent: none are shown. */
+  images?: ImagesOptions | undefined;
   /** Told of each answer that is an error. */
   failed?: (method: string, reason: "NOT_SERVED") => void;
 }
@@ -18,13 +22,16 @@ export interface DashboardOptions {
 /** The same place from src/web of a checkout and from dist/web of a package. */
 const BUILT = resolve(import.meta.dirname, "../../dist/ui");
 
-/** Scripts, styles and calls of this origin alone, no frame around it, and no form that sends anything anywhere. */
+/**
+ * Scripts, styles and calls of this origin alone, no frame around it, and no form that sends anything anywhere. Images
+ * are what the page itself holds: in a result's JSON, or asked for with the token, which an address could not carry.
+ */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "connect-src 'self'",
-  "img-src 'self' data:",
+  "img-src 'self' data: blob:",
   "base-uri 'none'",
   "frame-ancestors 'none'",
   "form-action 'none'",
@@ -55,7 +62,7 @@ const NOT_BUILT = `<!doctype html>
  * Answers requests to /ui/ and below and resolves true; resolves false for any other path, and for a file that it does
  * not have. The files are read at the first request and kept, so that an upgrade under a running broker mixes nothing.
  */
-export function createDashboard({ folder = BUILT, failed }: DashboardOptions = {}) {
+export function createDashboard({ folder = BUILT, images, failed }: DashboardOptions = {}) {
   let assets: Assets | undefined;
   return async (req: IncomingMessage, res: ServerResponse): Promise<boolean> => {
     const path = (req.url ?? "").split("?", 1)[0] ?? "";
@@ -67,6 +74,11 @@ export function createDashboard({ folder = BUILT, failed }: DashboardOptions = {
     }
     if (path === "/ui") {
       redirect(res);
+      return true;
+    }
+    if (images !== undefined && path === `${DASHBOARD_PATH}${IMAGE_NAME}`) {
+      setHeaders(res);
+      await sendImage(req, res, images);
       return true;
     }
     assets ??= await readAssets(folder);

@@ -139,3 +139,38 @@ test("a picture in a result is drawn when it is asked for", async ({ db: _, url,
     async () => (await page.evaluate("document.querySelector('.json-picture').naturalWidth")) === 1,
   );
 });
+
+test("a picture that a job names is shown where the broker has its folder, and what is wrong said where not", async ({
+  db: _,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url, { DASHBOARD_IMAGES: "examples/sheets" });
+  const payloadJson = JSON.stringify({
+    image_path: "english.png",
+    other: "none.png",
+    url: "https://example.com/a.png",
+  });
+  await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "named", payloadJson }] });
+  const { page } = await visit(broker.url, { hash: "#/jobs/named" });
+  const buttons = page.getByRole("button", { name: "Show the picture" });
+  await buttons.first().waitFor();
+  // Not for the address of elsewhere: the page asks nobody but its broker.
+  expect(await buttons.count()).toBe(2);
+  await buttons.nth(1).click();
+  await page.getByRole("alert").filter({ hasText: "no image of this name" }).waitFor();
+  await buttons.first().click();
+  await page.getByRole("img", { name: "Picture english.png" }).waitFor();
+  await until(
+    "it is drawn",
+    async () => Number(await page.evaluate("document.querySelector('.json-picture').naturalWidth")) > 100,
+  );
+});
+
+test("pictures are not offered unless a setting says from where", async ({ db: _, url, visit }) => {
+  await using broker = await startTestBroker(url);
+  await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "named", payloadJson: '{"image_path": "english.png"}' }] });
+  const { page } = await visit(broker.url, { hash: "#/jobs/named" });
+  await page.getByText('"english.png"').waitFor();
+  expect(await page.getByRole("button", { name: "Show the picture" }).count()).toBe(0);
+});

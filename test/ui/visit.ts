@@ -88,7 +88,7 @@ async function watch({ page, faults, calls }: Visit, origin: string): Promise<vo
   });
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (url.origin !== origin && url.protocol !== "data:") faults.push(`a request to ${url.href}`);
+    if (url.origin !== origin && !["data:", "blob:"].includes(url.protocol)) faults.push(`a request to ${url.href}`);
     const method = /aibroker\.v1\.(\w+\/\w+)$/.exec(url.pathname)?.[1];
     if (method !== undefined) calls.push(method);
   });

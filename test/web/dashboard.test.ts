@@ -99,7 +99,7 @@ describe("files", () => {
 
 describe("guards", () => {
   const POLICY =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
     "base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
   test.each(["/ui/", "/ui/assets/index-abc.js", "/ui"])("%s says what its page may do", async (target) => {

@@ -2,9 +2,11 @@
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { CopyButton } from "../parts/copy.tsx";
+import { mayBePicture } from "../wire/pictures.ts";
 import { bytes } from "../words/format.ts";
 import { words } from "../words/language.ts";
 import { type Json, parseJson } from "./parse-json.ts";
+import { HeldPicture, NamedPicture } from "./picture.tsx";
 
 const OPEN_LEVELS = 2;
 const MAX_ITEMS = 100;
@@ -97,7 +99,7 @@ function Branch({ parts, isObject, level }: { parts: [string, Json][]; isObject:
 function Text({ text }: { text: string }) {
   const isWhole = useSignal(false);
   const t = words.value.json;
-  if (/^data:image\/(png|jpeg|gif|webp|avif);base64,/.test(text)) return <Picture address={text} />;
+  if (/^data:image\/(png|jpeg|gif|webp|avif);base64,/.test(text)) return <HeldPicture address={text} />;
   const isCut = text.length > MAX_TEXT && !isWhole.value;
   return (
     <span class="json-text">
@@ -107,18 +109,7 @@ function Text({ text }: { text: string }) {
           {t.whole(bytes(text.length))}
         </button>
       )}
+      {mayBePicture(text) && <NamedPicture name={text} />}
     </span>
-  );
-}
-
-/** A picture that stands in the JSON itself; drawn when somebody asks for it. */
-function Picture({ address }: { address: string }) {
-  const isShown = useSignal(false);
-  const t = words.value.json;
-  if (isShown.value) return <img class="json-picture" src={address} alt={t.picture} />;
-  return (
-    <button type="button" class="quiet small" onClick={() => (isShown.value = true)}>
-      {t.showPicture(bytes(address.length))}
-    </button>
   );
 }

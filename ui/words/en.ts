@@ -46,6 +46,8 @@ export const en = {
     whole: (size: string) => `Show all ${size}`,
     picture: "Picture in the JSON",
     showPicture: (size: string) => `Show the picture, ${size}`,
+    namedPicture: (name: string) => `Picture ${name}`,
+    showNamedPicture: "Show the picture",
   },
   login: {
     token: "API token",

@@ -45,6 +45,8 @@ export const ko: Words = {
     whole: (size) => `전체 보기 (${size})`,
     picture: "JSON에 포함된 이미지",
     showPicture: (size) => `이미지 보기 (${size})`,
+    namedPicture: (name) => `이미지 ${name}`,
+    showNamedPicture: "이미지 보기",
   },
   login: {
     token: "API 토큰",
