@@ -15,10 +15,10 @@
  * round after round. CPU by process and memory at its end come with each measure.
  */
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { compareFigures, type Recorded } from "./harness/compare.ts";
 import { type Measure, markdown, writeMeasures } from "./harness/figures.ts";
 import { openGround } from "./harness/ground.ts";
+import { readOptions, refuse, wholeFrom } from "./harness/options.ts";
 import { tablesOf, writeAll } from "./harness/page.ts";
 import { MEMORY } from "./harness/used.ts";
 import { backlog } from "./measures/backlog.ts";
@@ -31,16 +31,14 @@ import { drain, flow } from "./measures/throughput.ts";
 
 const MEASURES: BenchMeasure[] = [drain, flow, latency, unary, shim, backlog, heldSnapshot, scale];
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: "boolean", default: false },
-    only: { type: "string" },
-    alone: { type: "boolean", default: false },
-    rounds: { type: "string" },
-    json: { type: "string" },
-    out: { type: "string" },
-    compare: { type: "string" },
-  },
+const values = readOptions(import.meta.filename, {
+  quick: { type: "boolean", default: false },
+  only: { type: "string" },
+  alone: { type: "boolean", default: false },
+  rounds: { type: "string" },
+  json: { type: "string" },
+  out: { type: "string" },
+  compare: { type: "string" },
 });
 const wanted = values.only?.split(",");
 /** Whoever asks for these gets all measures, since each has them. */
@@ -49,9 +47,8 @@ const namesOf = ({ name, also = [] }: BenchMeasure) => [name, ...also, ...WITH_E
 const chosen = MEASURES.filter(
   (measure) => wanted?.some((part) => namesOf(measure).some((name) => name.includes(part))) ?? true,
 );
-if (chosen.length === 0) throw new Error(`--only: one of ${[...new Set(MEASURES.flatMap(namesOf))].join(", ")}`);
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a whole number from 1");
+if (chosen.length === 0) refuse(`--only takes some of ${[...new Set(MEASURES.flatMap(namesOf))].join(", ")}`);
+const rounds = wholeFrom(1, "--rounds", values.rounds ?? (values.quick ? "1" : "3"));
 // Read now: a file that is not there should not be found out after an hour.
 const earlier =
   values.compare === undefined ? undefined : (JSON.parse(readFileSync(values.compare, "utf8")) as Recorded);

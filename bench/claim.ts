@@ -10,7 +10,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { HOT, openPool, type Sql } from "../src/store/db.ts";
 import { startEmbeddedPostgres } from "../src/store/embedded.ts";
 import { migrate } from "../src/store/migrate.ts";
@@ -18,14 +17,16 @@ import { clear, fill } from "./backlog.ts";
 import { casesOf } from "./claim-cases.ts";
 import { table } from "./claim-report.ts";
 import { machineLine } from "./harness/machine.ts";
+import { readOptions, wholeFrom } from "./harness/options.ts";
 import { type Figures, measure, meet } from "./measure.ts";
 
-const { values } = parseArgs({
-  options: { rows: { type: "string" }, quick: { type: "boolean", default: false }, json: { type: "string" } },
+const values = readOptions(import.meta.filename, {
+  rows: { type: "string" },
+  quick: { type: "boolean", default: false },
+  json: { type: "string" },
 });
-const rows = Number(values.rows ?? (values.quick ? 100_000 : 1_000_000));
+const rows = wholeFrom(1_000, "--rows", values.rows ?? (values.quick ? "100000" : "1000000"));
 const runs = values.quick ? 30 : 300;
-if (!Number.isSafeInteger(rows) || rows < 1_000) throw new Error("--rows takes a whole number from 1000");
 
 const dataDir = mkdtempSync(join(tmpdir(), "aibroker-bench-"));
 const postgres = await startEmbeddedPostgres({ dataDir, durable: true, settings: { autovacuum: "off" } });

@@ -10,27 +10,25 @@
  *
  * One producer process, one worker process that takes ten jobs at a time and does nothing.
  */
-import { parseArgs } from "node:util";
 import { type Measure, writeMeasures } from "./harness/figures.ts";
 import { openGround } from "./harness/ground.ts";
+import { readOptions, wholeFrom } from "./harness/options.ts";
 import { tablesOf } from "./harness/page.ts";
 import { measureLatency } from "./measures/latency.ts";
 import { latencySystems } from "./systems/latency-systems.ts";
 
-const { values } = parseArgs({
-  options: {
-    rate: { type: "string", default: "100" },
-    seconds: { type: "string" },
-    rounds: { type: "string" },
-    only: { type: "string", default: "" },
-    quick: { type: "boolean", default: false },
-    profile: { type: "string" },
-    json: { type: "string" },
-  },
+const values = readOptions(import.meta.filename, {
+  rate: { type: "string", default: "100" },
+  seconds: { type: "string" },
+  rounds: { type: "string" },
+  only: { type: "string", default: "" },
+  quick: { type: "boolean", default: false },
+  profile: { type: "string" },
+  json: { type: "string" },
 });
-const rates = values.rate.split(",").map((text) => whole("--rate", text));
-const seconds = whole("--seconds", values.seconds ?? (values.quick ? "3" : "20"));
-const rounds = whole("--rounds", values.rounds ?? (values.quick ? "1" : "3"));
+const rates = values.rate.split(",").map((text) => wholeFrom(1, "--rate", text));
+const seconds = wholeFrom(1, "--seconds", values.seconds ?? (values.quick ? "3" : "20"));
+const rounds = wholeFrom(1, "--rounds", values.rounds ?? (values.quick ? "1" : "3"));
 const systems = latencySystems(values.profile).filter(({ name, setting }) =>
   `${name} ${setting}`.includes(values.only),
 );
@@ -56,9 +54,4 @@ function notes(): string {
     "graphile-worker, which has no server of its own; our broker logs each move at its default level, the others log",
     "nothing.",
   ].join("\n");
-}
-
-function whole(name: string, text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`${name} takes whole numbers from 1`);
-  return Number(text);
 }

@@ -13,7 +13,6 @@
  * Each round ends the broker, starts it again on the same port and puts one job a worker into the queue meanwhile. A
  * worker is served when it has had its Welcome and a job, which it keeps until all are served, so nobody gets two.
  */
-import { parseArgs } from "node:util";
 import { openPool, type Sql } from "../src/store/db.ts";
 import { fill } from "./backlog.ts";
 import { JOB_TYPE } from "./clients/client.ts";
@@ -22,25 +21,24 @@ import { nowUs } from "./harness/clock.ts";
 import { type Measure, markdown, measureOf, percentile, shown, writeMeasures } from "./harness/figures.ts";
 import { type FleetProcesses, startFleet } from "./harness/fleet-processes.ts";
 import { openGround } from "./harness/ground.ts";
+import { readOptions, wholeFrom } from "./harness/options.ts";
 import { until } from "./harness/until.ts";
 import { usageOf } from "./harness/usage.ts";
 import { brokerDatabase } from "./systems/ai-job-broker.ts";
 
-const { values } = parseArgs({
-  options: {
-    workers: { type: "string" },
-    "per-connection": { type: "string", default: "100" },
-    signal: { type: "string", default: "SIGKILL,SIGTERM" },
-    busy: { type: "boolean", default: false },
-    rounds: { type: "string" },
-    quick: { type: "boolean", default: false },
-    profile: { type: "string" },
-    json: { type: "string" },
-  },
+const values = readOptions(import.meta.filename, {
+  workers: { type: "string" },
+  "per-connection": { type: "string", default: "100" },
+  signal: { type: "string", default: "SIGKILL,SIGTERM" },
+  busy: { type: "boolean", default: false },
+  rounds: { type: "string" },
+  quick: { type: "boolean", default: false },
+  profile: { type: "string" },
+  json: { type: "string" },
 });
-const workers = Number(values.workers ?? (values.quick ? 500 : 5_000));
-const perConnection = Number(values["per-connection"]);
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
+const workers = wholeFrom(1, "--workers", values.workers ?? (values.quick ? "500" : "5000"));
+const perConnection = wholeFrom(1, "--per-connection", values["per-connection"]);
+const rounds = wholeFrom(1, "--rounds", values.rounds ?? (values.quick ? "1" : "3"));
 const signals = values.signal.split(",") as ("SIGKILL" | "SIGTERM")[];
 const PROCESSES = 4;
 const WITHIN_MS = 180_000;

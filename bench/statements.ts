@@ -7,7 +7,6 @@
  * latency can come, whatever stands around it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { DEFAULT_BACKOFF } from "../src/job/retry.ts";
 import { claimForSeats } from "../src/store/claim.ts";
 import { type Database, openDatabase } from "../src/store/db.ts";
@@ -19,10 +18,14 @@ import { JOB_TYPE, payloadOf } from "./clients/client.ts";
 import { nowUs } from "./harness/clock.ts";
 import { type Measure, markdown, measureOf, percentile, writeMeasures } from "./harness/figures.ts";
 import { openGround } from "./harness/ground.ts";
+import { readOptions, wholeFrom } from "./harness/options.ts";
 import { brokerDatabase } from "./systems/ai-job-broker.ts";
 
-const { values } = parseArgs({ options: { times: { type: "string", default: "400" }, json: { type: "string" } } });
-const times = Number(values.times);
+const values = readOptions(import.meta.filename, {
+  times: { type: "string", default: "400" },
+  json: { type: "string" },
+});
+const times = wholeFrom(1, "--times", values.times);
 const WARM_UP = 50;
 /** Between two statements, so that each meets a Postgres that has nothing else to do. */
 const PAUSE_MS = 2;

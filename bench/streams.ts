@@ -12,31 +12,29 @@
  * worker with an instance of its own. First nothing happens for a while, then 100 jobs a second are dispatched.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { type BrokerProcess, startBroker, WORKER_TOKEN } from "./harness/broker.ts";
 import { type Measure, markdown, measureOf, percentile, shown, writeMeasures } from "./harness/figures.ts";
 import { type FleetProcesses, startFleet } from "./harness/fleet-processes.ts";
 import { openGround, type Statement, statementsSince } from "./harness/ground.ts";
 import { liveMib } from "./harness/live-memory.ts";
 import { startLoad } from "./harness/load.ts";
+import { readOptions, wholeFrom } from "./harness/options.ts";
 import { treeCpuSeconds, usageOf } from "./harness/usage.ts";
 import { BROKER_DATABASE, brokerDatabase } from "./systems/ai-job-broker.ts";
 
-const { values } = parseArgs({
-  options: {
-    workers: { type: "string", default: "10,1000" },
-    "per-connection": { type: "string", default: "100,1" },
-    "in-flight": { type: "string", default: "1" },
-    seconds: { type: "string" },
-    rounds: { type: "string" },
-    quick: { type: "boolean", default: false },
-    profile: { type: "string" },
-    json: { type: "string" },
-  },
+const values = readOptions(import.meta.filename, {
+  workers: { type: "string", default: "10,1000" },
+  "per-connection": { type: "string", default: "100,1" },
+  "in-flight": { type: "string", default: "1" },
+  seconds: { type: "string" },
+  rounds: { type: "string" },
+  quick: { type: "boolean", default: false },
+  profile: { type: "string" },
+  json: { type: "string" },
 });
-const seconds = Number(values.seconds ?? (values.quick ? 3 : 20));
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
-const maxInFlight = Number(values["in-flight"]);
+const seconds = wholeFrom(1, "--seconds", values.seconds ?? (values.quick ? "3" : "20"));
+const rounds = wholeFrom(1, "--rounds", values.rounds ?? (values.quick ? "1" : "3"));
+const maxInFlight = wholeFrom(1, "--in-flight", values["in-flight"]);
 const PROCESSES = 2;
 const JOBS_PER_SECOND = 100;
 const SETTLE_MS = 5_000;

@@ -24,6 +24,8 @@ export interface Cell {
   };
   /** Rounds in a quick run, 3 unless told; a full run goes on until it has had enough jobs and faults. */
   rounds?: number;
+  /** Jobs that a full run has at least, where those of all cells are too few for what it shows. */
+  fullJobs?: number;
   /** Deals the faults of one round, and takes away what it can; what is left is healed at the end. */
   deal: (world: World, dice: Dice, run: { full: boolean; round: number }) => Promise<void>;
   /** Looks at the world when all jobs have ended; answers what is wrong, a line each, beside what the checker finds. */

@@ -112,13 +112,17 @@ function broken({ name }: Cell, error: unknown): Outcome {
 function reporter({ out, add, full }: Asked): (run: Run) => void {
   if (out === undefined) return () => undefined;
   const [json, markdown] = [join(out, "report.json"), join(out, "report.md")];
-  const earlier = add && existsSync(json) ? (JSON.parse(readFileSync(json, "utf8")) as Report) : undefined;
-  if (earlier !== undefined && earlier.full !== full) {
+  // Read each time: another run may add to it, too.
+  const earlier = () => {
+    if (!add || !existsSync(json)) return undefined;
+    const report = JSON.parse(readFileSync(json, "utf8")) as Report;
+    if (report.full === full) return report;
     throw new WrongOption(`--add: ${json} is of a ${full ? "quick" : "full"} run, and this is none`);
-  }
+  };
+  earlier();
   mkdirSync(out, { recursive: true });
   return (run) => {
-    const report = reportOf(run, earlier);
+    const report = reportOf(run, earlier());
     writeFileSync(markdown, reportMarkdown(report));
     writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
   };

@@ -129,7 +129,7 @@ async function goesOn(cell: Cell, world: World, round: number, full: boolean): P
   if (!full) return round <= (cell.rounds ?? QUICK_ROUNDS);
   if (world.faults < FULL.faults) return true;
   const [row] = await world.sql`SELECT count(*)::int AS jobs FROM ai_job`;
-  return Number(row?.["jobs"]) < FULL.jobs;
+  return Number(row?.["jobs"]) < (cell.fullJobs ?? FULL.jobs);
 }
 
 /** Whether all jobs have ended; throws when some have not, and for DRAIN_WITHIN_MS none has. */

@@ -48,9 +48,9 @@ export const NETWORK: readonly Cell[] = [
     name: "cut-database",
     about: "a broker is cut from Postgres and not from its workers, or from its workers and not from Postgres",
     rounds: 4,
-    async deal(world, dice) {
+    async deal(world, dice, { round }) {
       const broker = dice.pick(["a", "b"]);
-      const side = dice.chance(0.7) ? new RegExp(`^${broker}>db$`) : new RegExp(`>${broker}$`);
+      const side = round % 4 === 0 ? new RegExp(`>${broker}$`) : new RegExp(`^${broker}>db$`);
       const mode = dice.pick<Mode>(["refuse", "stall"]);
       for (const link of world.linksOf(side)) dealt(world, link, mode);
       await pass(dice.between(200, 2_500));

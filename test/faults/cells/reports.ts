@@ -81,6 +81,7 @@ export const REPORTS: readonly Cell[] = [
       plain: { copies: 50 },
       load: { perSecond: 1_000, batch: 200, ms: 5, failing: 0.01, cancelled: 0.005 },
     },
+    fullJobs: 100_000,
     async deal(world, dice, { full }) {
       world.fault("a line is cut, beside 50 claimers");
       dice.pick(world.linksOf(/^plain/)).cut();
