@@ -12,7 +12,7 @@ import {
   strangeTexts,
   unreached,
 } from "./tidy/repo-rules.ts";
-import { roomGraph } from "./tidy/room-graph.ts";
+import { circles, roomGraph } from "./tidy/room-graph.ts";
 import { directionFaults, ROOMS } from "./tidy/rooms.ts";
 import { SAMPLES } from "./tidy/samples.ts";
 import { parse } from "./tidy/source.ts";
@@ -56,6 +56,17 @@ describe("rooms", () => {
       Object.fromEntries(Object.entries(targets).sort()),
     ]);
     expect(Object.fromEntries(used)).toEqual(Object.fromEntries(allowed));
+  });
+
+  test("no two files import each other, straight or round about", () => {
+    expect(circles(own.filter(({ path }) => path.startsWith("src/")))).toEqual([]);
+    const few = [
+      parse("src/a/a.ts", 'import "./b.ts";'),
+      parse("src/a/b.ts", 'import type { C } from "../c.ts"; import "./d.ts";'),
+      parse("src/c.ts", 'export { a } from "./a/a.ts";'),
+      parse("src/a/d.ts", ""),
+    ];
+    expect(circles(few)).toEqual(["src/a/a.ts → src/a/b.ts → src/c.ts → src/a/a.ts"]);
   });
 
   test("every arrow ends in a room, and no two rooms import each other", () => {

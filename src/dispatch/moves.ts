@@ -34,3 +34,13 @@ export interface Moves {
   /** For a legacy report that cannot be stored: changes nothing; null when there is no such job. */
   legacyStatus(jobId: string): Promise<Status | null>;
 }
+
+/** With the moves that happen by themselves. */
+export interface BrokerMoves extends Moves {
+  /** Takes back what has expired, one batch; full: there may be more. */
+  reclaim(): Promise<{ full: boolean }>;
+  /** Leases were taken back by another statement: their log lines, and whoever is to hear of it. */
+  reclaimed(taken: rows.Reclaimed[]): void;
+  /** A release of leases whose worker never saw them; those that it has named since in a heartbeat stay its own. */
+  giveBack(workerId: string, leases: rows.LeaseRef[], reason: string): Promise<rows.Released[]>;
+}

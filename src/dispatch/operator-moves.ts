@@ -3,14 +3,16 @@ import { cancel } from "../store/cancel.ts";
 import { releaseJobs } from "../store/release.ts";
 import { retry } from "../store/retry.ts";
 import { update } from "../store/update.ts";
-import type { MovesOptions } from "./create-moves.ts";
 import type { Moves } from "./moves.ts";
+import type { MovesOptions } from "./moves-options.ts";
 import { NO_RECORDER } from "./recorder.ts";
 import { recordedBy, runStatement } from "./statement.ts";
-import { type Change, traceAll } from "./trace.ts";
+import { traceAll } from "./trace.ts";
+import { lookAgain, wake } from "./wake.ts";
 
 type OperatorMove = "cancel" | "retry" | "update" | "releaseJobs" | "resumed";
 
+/** Moves that an operator asks for. */
 export function operatorMoves(options: MovesOptions): Pick<Moves, OperatorMove> {
   const { db, log, news, record = NO_RECORDER } = options;
   const run = recordedBy(record);
@@ -63,16 +65,4 @@ export function operatorMoves(options: MovesOptions): Pick<Moves, OperatorMove> 
     // How many of its jobs are due is not known here, so the queue is looked at.
     resumed: () => lookAgain(options),
   };
-}
-
-/** Jobs that went back to PENDING wake who waits for them, here and on the other brokers. */
-export function wake({ waiters, bell }: Pick<MovesOptions, "waiters" | "bell">, changes: Change[]): void {
-  const ready = changes.filter((c) => c.to === "PENDING" && c.type !== null);
-  for (const c of ready) waiters.arrived(c.type as string, 1);
-  if (ready.length > 0) bell.ring();
-}
-
-function lookAgain({ waiters, bell }: MovesOptions): void {
-  waiters.lookNow();
-  bell.ring();
 }

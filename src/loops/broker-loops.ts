@@ -1,5 +1,5 @@
 /** Everything that a broker does without being asked, in one list. */
-import type { BrokerMoves } from "../dispatch/create-moves.ts";
+import type { BrokerMoves } from "../dispatch/moves.ts";
 import type { Seen } from "../dispatch/seen.ts";
 import type { Streams } from "../dispatch/streams.ts";
 import type { Database } from "../store/db.ts";

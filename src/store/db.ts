@@ -3,10 +3,10 @@
 import postgres from "postgres";
 import { addressOf } from "./address.ts";
 import { drizzle, type PostgresJsDatabase } from "./drizzle.ts";
-import { openLines } from "./lines.ts";
+import { openLines, type Sql } from "./lines.ts";
 import * as schema from "./schema.ts";
 
-export type Sql = postgres.Sql;
+export type { Sql };
 
 export interface PoolOptions {
   url: string;

@@ -2,17 +2,7 @@
 import { mkdir, readFile, rm, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, delimiter, dirname, join } from "node:path";
-import { isThere, unusable } from "./embedded-place.ts";
-
-export interface Binaries {
-  initdb: string;
-  postgres: string;
-  pgCtl: string;
-  /** For example "18.4". */
-  version: string;
-  /** Put before each program: the `env` command with what its environment needs. */
-  env: string[];
-}
+import { type Binaries, isThere, unusable } from "./embedded-place.ts";
 
 /**
  * Finds the binaries of this platform: in a folder of the package's shape, or in the package that is installed with us.

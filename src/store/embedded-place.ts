@@ -3,7 +3,17 @@ import { access } from "node:fs/promises";
 import { BrokerError } from "../errors.ts";
 import { socketUrl } from "./address.ts";
 import type { Account } from "./embedded-account.ts";
-import type { Binaries } from "./embedded-binaries.ts";
+
+/** The programs that it is made of. */
+export interface Binaries {
+  initdb: string;
+  postgres: string;
+  pgCtl: string;
+  /** For example "18.4". */
+  version: string;
+  /** Put before each program: the `env` command with what its environment needs. */
+  env: string[];
+}
 
 /** What every step needs to know about one embedded Postgres. */
 export interface Place {
@@ -19,6 +29,15 @@ export interface Place {
   password: string | undefined;
   binaries: Binaries;
   account: Account;
+}
+
+/** A Postgres that this process started. */
+export interface Run {
+  pid: number;
+  /** Resolves when the process is gone, however it went. */
+  gone: Promise<void>;
+  /** Lets transactions under way roll back, writes a checkpoint and ends; from then on by force. */
+  stop(): Promise<void>;
 }
 
 /** Whether a path exists, as far as this user can see. */

@@ -5,20 +5,11 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { give } from "./embedded-account.ts";
 import { readLock } from "./embedded-lock.ts";
-import type { Place } from "./embedded-place.ts";
+import type { Place, Run } from "./embedded-place.ts";
 import { startOnWindows } from "./embedded-windows.ts";
 
 /** How a start ended: Postgres is ready, or it left, saying why. */
 export type Started = { kind: "ready"; run: Run } | { kind: "exited"; said: string };
-
-/** A Postgres that this process started. */
-export interface Run {
-  pid: number;
-  /** Resolves when the process is gone, however it went. */
-  gone: Promise<void>;
-  /** Lets transactions under way roll back, writes a checkpoint and ends; from then on by force. */
-  stop(): Promise<void>;
-}
 
 const POLL_MS = 10;
 const MAX_LOG_BYTES = 10_000_000;

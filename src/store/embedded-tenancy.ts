@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { give } from "./embedded-account.ts";
 import { exists, isLive, isPostmaster, type Lock, readLock, untilGone } from "./embedded-lock.ts";
-import { type Place, unusable } from "./embedded-place.ts";
-import { type Run, startPostgres } from "./embedded-process.ts";
+import { type Place, type Run, unusable } from "./embedded-place.ts";
+import { startPostgres } from "./embedded-process.ts";
 
 export interface Tenancy extends Run {
   attached: boolean;

@@ -9,8 +9,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { readLock, untilGone } from "./embedded-lock.ts";
-import type { Place } from "./embedded-place.ts";
-import type { Run } from "./embedded-process.ts";
+import type { Place, Run } from "./embedded-place.ts";
 
 /** Where the superuser's password lies; the folder is the user's own. */
 export function passwordFile(dataDir: string): string {

@@ -8,7 +8,8 @@
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
-import type { Sql } from "./db.ts";
+
+export type Sql = postgres.Sql;
 
 export interface LinesOptions {
   /** Makes a client: without a socket the one that statements are put together with, else one that has a single one. */

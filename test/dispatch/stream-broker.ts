@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import pino from "pino";
 import { createBell } from "../../src/dispatch/bell.ts";
-import { type BrokerMoves, createMoves } from "../../src/dispatch/create-moves.ts";
+import { createMoves } from "../../src/dispatch/create-moves.ts";
 import type { HelloCall } from "../../src/dispatch/hellos.ts";
+import type { BrokerMoves } from "../../src/dispatch/moves.ts";
 import { NO_RECORDER, type Recorder } from "../../src/dispatch/recorder.ts";
 import { createStreams, type Streams } from "../../src/dispatch/streams.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";

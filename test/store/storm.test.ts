@@ -1,6 +1,6 @@
 /** Everybody at once on a few hundred jobs: what holds one move at a time must hold when they meet. */
 import { expect } from "vitest";
-import type { BrokerMoves } from "../../src/dispatch/create-moves.ts";
+import type { BrokerMoves } from "../../src/dispatch/moves.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { findDrift } from "../../src/store/drift.ts";
 import { retrying } from "../../src/store/retry-statement.ts";

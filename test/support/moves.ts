@@ -2,7 +2,9 @@
 import { randomUUID } from "node:crypto";
 import pino from "pino";
 import { type Bell, createBell } from "../../src/dispatch/bell.ts";
-import { type BrokerMoves, createMoves, type MovesOptions } from "../../src/dispatch/create-moves.ts";
+import { createMoves } from "../../src/dispatch/create-moves.ts";
+import type { BrokerMoves } from "../../src/dispatch/moves.ts";
+import type { MovesOptions } from "../../src/dispatch/moves-options.ts";
 import { Waiters } from "../../src/dispatch/waiters.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Database } from "../../src/store/db.ts";

@@ -5,6 +5,28 @@ import { importsOf, resolveFrom, type Source } from "./source.ts";
 /** From room to room; `types` where nothing else comes through. */
 export type RoomGraph = Map<string, Map<string, "values" | "types">>;
 
+/** Files that import each other round about, each circle from its first file back to it; types count as well. */
+export function circles(sources: readonly Source[]): string[] {
+  const paths = new Set(sources.map(({ path }) => path));
+  const targets = new Map(
+    sources.map((source) => {
+      const relative = importsOf(source).filter(({ specifier }) => specifier.startsWith("."));
+      const to = relative.map(({ specifier }) => resolveFrom(source.path, specifier));
+      return [source.path, [...new Set(to)].filter((path) => paths.has(path))];
+    }),
+  );
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]): void => {
+    if (way.includes(path)) found.push([...way.slice(way.indexOf(path)), path].join(" → "));
+    if (way.includes(path) || done.has(path)) return;
+    for (const to of targets.get(path) ?? []) visit(to, [...way, path]);
+    done.add(path);
+  };
+  for (const path of paths) visit(path, []);
+  return found;
+}
+
 /** The imports between rooms. Every room is in it, also one that imports nothing. */
 export function roomGraph(sources: readonly Source[]): RoomGraph {
   const graph: RoomGraph = new Map();

@@ -1,7 +1,7 @@
 /** The rolling restart: both brokers, one after the other, each in the middle of a job. */
 import type { Broker } from "./brokers.ts";
 import type { Run } from "./ledger.ts";
-import type { Scene } from "./story.ts";
+import type { Scene } from "./scene.ts";
 import { seconds } from "./text.ts";
 
 /** A job that is being worked on. */

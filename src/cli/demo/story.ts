@@ -2,22 +2,14 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { idOf, leaseEndsAtMs, type Wanted, wasRenewed } from "./board.ts";
-import type { Ledger } from "./ledger.ts";
 import { type InHand, restartBoth } from "./restart.ts";
+import type { Scene } from "./scene.ts";
 import { imageOf, SHEETS_FOLDER, type Sheet } from "./sheets.ts";
-import type { Show } from "./show.ts";
-import type { Stage, Workers } from "./stage.ts";
+import type { Stage } from "./stage.ts";
 import { seconds } from "./text.ts";
 
 /** The jobs of each sheet: the first two at once, the others when its text is known. */
 export const TYPES = ["question_segmentation", "ocr", "embedding", "problem_generation"] as const;
-
-export interface Scene {
-  stage: Stage;
-  workers: Workers;
-  ledger: Ledger;
-  show: Show;
-}
 
 /** Resolves when every job of every sheet is DONE. Takes three sheets: each has its own fate. */
 export async function play(scene: Scene, sheets: Sheet[]): Promise<void> {

@@ -8,7 +8,7 @@ export const PRODUCERS: readonly Mutant[] = [
   {
     name: "answered-before-commit",
     about: "a dispatch is answered while its jobs are on their way to the database",
-    file: "src/dispatch/create-moves.ts",
+    file: "src/dispatch/producer-moves.ts",
     edits: [
       [
         "      const stored = await store(jobs);",
