@@ -24,7 +24,7 @@ export function pathOf(file: string): string | undefined {
 
 /** What is not looked at for pages, as patterns: the site's source is the whole repository. */
 export const NO_PAGES: readonly string[] = [
-  ...["bench", "bin", "coverage", "dist", "drizzle", "ops", "proto", "scripts", "src", "test"].map(
+  ...["bench", "bin", "coverage", "dist", "drizzle", "ops", "proto", "scripts", "src", "templates", "test"].map(
     (name) => `${name}/**`,
   ),
   "**/node_modules/**",

@@ -68,14 +68,14 @@ Dashboard: ${url}/ui/, with the apiToken of that file.
 In another terminal, in this folder:
 ${at.dataDir === undefined ? "" : `\n  export DATA_DIR=${quoted(at.dataDir)}\n`}
   # the command line, as a producer and an operator
-  npx ai-job-broker dispatch ocr '{"image_path": "sheets/1.png"}' --id first-job
+  npx ai-job-broker dispatch ocr '{"image_path": "sheets/1.png"}' --id hello
   npx ai-job-broker jobs list
-  npx ai-job-broker jobs get first-job
+  npx ai-job-broker jobs get hello
 
   # an old worker: take a job, then report it
   curl -H ${worker} -H 'x-worker-id: curl-1' ${rest}/next/
   curl -H ${worker} -H 'content-type: application/json' \\
-    -d '{"job_id": "first-job", "status": "DONE", "result": {"text": "hello"}}' ${rest}/result/
+    -d '{"job_id": "hello", "status": "DONE", "result": {"text": "hello"}}' ${rest}/result/
 
   # a gRPC worker and producer, by reflection
   grpcurl ${plaintext} ${host} list
