@@ -13,13 +13,20 @@ export interface Broker {
   url: string;
   /** Resolves when it takes calls. */
   start(): Promise<void>;
-  /** SIGKILL: it says nothing to anybody. Its embedded Postgres goes with it, and recovers with the next start. */
+  /** SIGKILL: it says nothing to anybody. An embedded Postgres goes with it, and recovers with the next start. */
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Its data and its log are in the folder. */
-export async function createBroker(folder: string, tokens: { worker: string; api: string }): Promise<Broker> {
+export interface BrokerOptions {
+  /** Its log is there, and its data. */
+  folder: string;
+  tokens: { worker: string; api: string };
+  /** Of a database that is there already; absent: an embedded Postgres of its own. */
+  databaseUrl?: string | undefined;
+}
+
+export async function createBroker({ folder, tokens, databaseUrl }: BrokerOptions): Promise<Broker> {
   const port = await freePort();
   const log = createWriteStream(join(folder, "broker.log"));
   let child: ChildProcess | undefined;
@@ -29,6 +36,7 @@ export async function createBroker(folder: string, tokens: { worker: string; api
       PATH: process.env["PATH"] ?? "",
       PORT: String(port),
       DATA_DIR: join(folder, "data"),
+      ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
       INTERNAL_WORKER_TOKEN: tokens.worker,
       INTERNAL_API_TOKEN: tokens.api,
       // The receiver of this story is on this machine, and speaks no TLS.

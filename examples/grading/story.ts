@@ -31,6 +31,8 @@ export interface Told {
 export interface StoryOptions {
   read: Read;
   killAt?: Point | undefined;
+  /** Of a database that is there already; absent: the broker has an embedded Postgres of its own, which dies with it. */
+  databaseUrl?: string | undefined;
   say: (line: string) => void;
 }
 
@@ -39,12 +41,12 @@ const SHEET = "english";
 const PATIENCE_MS = 60_000;
 
 /** Plays it on a broker, a database and a receiver of its own, in a folder that goes afterwards. */
-export async function tell({ read, killAt, say }: StoryOptions): Promise<Told> {
+export async function tell({ read, killAt, databaseUrl, say }: StoryOptions): Promise<Told> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "aibroker-grading-"));
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   const tokens = { worker: randomBytes(16).toString("hex"), api: randomBytes(16).toString("hex") };
-  const broker = await createBroker(folder, tokens);
+  const broker = await createBroker({ folder, tokens, databaseUrl });
   stack.defer(() => broker.stop());
   await broker.start();
   say("a broker is up");

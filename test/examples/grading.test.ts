@@ -6,6 +6,7 @@ import { POINTS, type Point } from "../../examples/grading/points.ts";
 import { faults, type Told, tell } from "../../examples/grading/story.ts";
 import { loadSheets, textOf } from "../../src/cli/demo/sheets.ts";
 import { watch } from "../cli/run-cli.ts";
+import { freshDatabase } from "../support/db.ts";
 import { ROOT } from "./programs.ts";
 
 test("its command plays the story with a real OCR engine, and says how it ended", { timeout: 90_000 }, async () => {
@@ -19,14 +20,16 @@ test("its command plays the story with a real OCR engine, and says how it ended"
 });
 
 /** Each in its own folder, with its own broker and database; four at a time. */
-async function tellAll(points: readonly Point[]): Promise<Told[]> {
+async function tellAll(points: readonly Point[], isEmbedded: (point: Point) => boolean): Promise<Told[]> {
   const [sheet] = (await loadSheets()).filter(({ name }) => name === "english");
   const read = async () => (sheet === undefined ? "" : textOf(sheet));
   const left = [...points];
   const told: Told[] = [];
   const teller = async () => {
     for (let killAt = left.shift(); killAt !== undefined; killAt = left.shift()) {
-      told.push(await tell({ read, killAt, say: () => undefined }));
+      const database = isEmbedded(killAt) ? undefined : await freshDatabase();
+      told.push(await tell({ read, killAt, databaseUrl: database?.url, say: () => undefined }));
+      await database?.drop();
     }
   };
   await Promise.all([teller(), teller(), teller(), teller()]);
@@ -34,7 +37,8 @@ async function tellAll(points: readonly Point[]): Promise<Told[]> {
 }
 
 test("the broker is killed at any point: the text is applied once and graded once", { timeout: 280_000 }, async () => {
-  const told = await tellAll(POINTS);
+  // Where its Postgres is killed with it, four stand for all: the start of a cluster is most of a story's time.
+  const told = await tellAll(POINTS, (point) => POINTS.indexOf(point) % 3 === 1);
   expect(told.map(({ killedAt }) => killedAt).sort()).toEqual([...POINTS].sort());
   for (const one of told) expect(faults(one), `killed at "${one.killedAt}"`).toEqual([]);
   // Where its answer could not be written down the event came again, or the rule was not tried.
