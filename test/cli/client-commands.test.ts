@@ -132,8 +132,11 @@ describe("jobs", () => {
   test("get shows payload and result; an unknown id exits 3", async ({ db: _, served }) => {
     await served.cli(["dispatch", "ocr", '{"image_path": "a.png"}', "--id", "a"]);
     await takeJob(served.url);
+    const running = await served.cli(["jobs", "get", "a"]);
+    expect(running.stdout).toMatch(/^lease ends +20.* \(in \d/m);
     await reportJob(served.url, { job_id: "a", status: "DONE", result: { text: "x" } });
     const { stdout } = await served.cli(["jobs", "get", "a"]);
+    expect(stdout).not.toContain("lease ends");
     expect(stdout).toMatch(/^id +a$/m);
     expect(stdout).toMatch(/^status +DONE$/m);
     expect(stdout).toMatch(/^payload +\{"image_path": ?"a.png"\}$/m);

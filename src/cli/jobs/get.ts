@@ -1,6 +1,6 @@
 /** `jobs get` */
 import type { Command } from "commander";
-import { type Job, JobSchema, JobStatusSchema } from "../../gen/aibroker/v1/job_pb.ts";
+import { type Job, JobSchema, JobStatus, JobStatusSchema } from "../../gen/aibroker/v1/job_pb.ts";
 import { withBroker } from "../connection.ts";
 import { enumName, messageJson, print, printJson } from "../output.ts";
 import { oneLine } from "../text.ts";
@@ -45,7 +45,8 @@ function describe(job: Job): string {
     ],
     ["created", when(iso(facts?.createdAt), ago(facts?.createdAt))],
     ["run at", when(iso(facts?.runAt), ago(facts?.runAt))],
-    ["lease ends", when(iso(job.leaseExpiresAt), ago(job.leaseExpiresAt))],
+    // The column stays as it was when the job ends, as in the Django app.
+    ["lease ends", job.status === JobStatus.RUNNING ? when(iso(job.leaseExpiresAt), ago(job.leaseExpiresAt)) : ""],
     ["finished", when(iso(job.finishedAt), ago(job.finishedAt))],
     ["cancel reason", job.cancelReason],
     ["last error", job.lastError],
