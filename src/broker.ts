@@ -139,7 +139,7 @@ function serviceContext(core: Core, config: Config, settings: readonly ShownSett
     identity,
     statsWatches: core.statsWatches,
     startWorkers: core.ec2.start,
-    starts: { instanceIds: config.ec2InstanceIds, dryRun: config.ec2DryRun },
+    starts: { instanceIds: config.ec2InstanceIds, dryRun: config.ec2DryRun, dryRuns: core.ec2.dryRuns },
     isReadOnly: createReadOnly(createTokens(config.apiTokens)),
     settings: settings,
     webhooks: core.webhooks,

@@ -32,6 +32,8 @@ export interface SessionRowsOptions {
 export interface SessionRows {
   open(opening: Opening): Promise<Opened>;
   end(ref: SessionRef): Promise<unknown>;
+  /** Writes the ends that could not be written: else their workers would count as connected while this broker lives. */
+  endOwed(): Promise<unknown>;
   resize(ref: Resizing): Promise<unknown>;
   /** Leases of the instance other than these go back, with the attempt spent. */
   reclaimUnheld(session: SessionRef, held: string[]): Promise<void>;
@@ -55,13 +57,20 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
     await runStatement(() => resizeSessions(db.reserved, items));
     return nothing(items);
   }, BATCH);
+  const owed = new Map<string, SessionRef>();
+  const end = async (ref: SessionRef) => {
+    owed.set(ref.sessionId, ref);
+    await ends.add([ref]);
+    owed.delete(ref.sessionId);
+  };
   const unheld = createCoalescer<StillHeld, undefined>(async (items) => {
     onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
     return nothing(items);
   }, BATCH);
   return {
     open: async (opening: Opening) => (await opens.add([opening]))[0] as Opened,
-    end: (ref: SessionRef) => ends.add([ref]),
+    end,
+    endOwed: () => Promise.all([...owed.values()].map(end)),
     resize: (ref: Resizing) => sizes.add([ref]),
     reclaimUnheld: async ({ instanceId, sessionId }: SessionRef, held: string[]) =>
       void (await unheld.add([{ instanceId, sessionId, held }])),

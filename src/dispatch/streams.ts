@@ -40,7 +40,10 @@ export interface Streams {
   sessions: Sessions;
   hellos: Hellos;
   news: LeaseNews;
-  /** Finds what messages of other brokers should have told: streams that are no longer current, leases that ended. */
+  /**
+   * Writes the ends of streams that could not be written, and finds what messages of other brokers should have told:
+   * streams that are no longer current, leases that ended.
+   */
   resync(): Promise<void>;
   /** Ends all streams, gently until graceMs have passed. */
   drain(graceMs: number): Promise<void>;
@@ -104,7 +107,10 @@ export function createStreams(options: StreamsOptions): Streams {
     sessions,
     hellos,
     news: createLeaseNews(sessions, courier),
-    resync: checks.all,
+    async resync() {
+      await rows.endOwed();
+      await checks.all();
+    },
     drain: (graceMs) => sessions.drain(graceMs),
     async stop() {
       await dispatcher.stop();

@@ -30,6 +30,14 @@ export interface StartResult {
   message: string;
 }
 
+/** A start that was only said, since the broker's EC2_DRY_RUN is set. */
+export interface DryRun {
+  instanceId: string;
+  reason: string;
+  /** By the broker's clock. */
+  wantedAt: Date;
+}
+
 /** start it · it is on its way up · it runs · it is going down, look later · there is none any more. */
 export type Standing = "start" | "coming" | "up" | "later" | "gone";
 

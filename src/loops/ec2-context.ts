@@ -1,5 +1,6 @@
 /** What the parts of the EC2 starter share: the settings, the calls once they are needed, and when to leave EC2 alone. */
 import type { Logger } from "pino";
+import type { DryRun } from "../job/ec2-states.ts";
 import type { Database } from "../store/db.ts";
 import { type Ec2Access, type Ec2Api, type Ec2Fault, openEc2 } from "./ec2-api.ts";
 
@@ -38,6 +39,8 @@ export interface Ec2Context {
   coolDownMs: number;
   /** Only say what would be started. */
   dryRun: boolean;
+  /** What was said so, the latest first; for operators, who need not read the log for it. */
+  dryRuns: DryRun[];
   /** Until the first boots have been seen. */
   bootMs: number;
   /** For types of which no job is done yet. */
@@ -80,6 +83,7 @@ export function ec2Context(options: Ec2Options): Ec2Context {
     maxStarts: settings.ec2MaxStarts,
     coolDownMs: settings.ec2CoolDownMs,
     dryRun: settings.ec2DryRun,
+    dryRuns: [],
     bootMs: settings.ec2BootMs,
     jobMs: settings.ec2JobMs,
     api,

@@ -15,6 +15,7 @@ const SETTLE_MS = 10_000;
 const LEARN_EVERY_MS = 60_000;
 /** A need for which there is no stopped instance can last for days. */
 const IDLE_MS = 30_000;
+const MOST_DRY_RUNS = 50;
 
 export interface Candidate {
   instanceId: string;
@@ -153,5 +154,8 @@ function tellDryRun(ctx: Ec2Context, memory: Memory, { instanceId, need }: Candi
   const last = memory.named.get(instanceId);
   if (last !== undefined && ctx.now() - last < ctx.coolDownMs) return;
   memory.named.set(instanceId, ctx.now());
-  ctx.log.info({ instanceId, ...need }, `EC2_DRY_RUN: would start the instance: ${wordsOf(need, bootMs)}`);
+  const reason = wordsOf(need, bootMs);
+  ctx.dryRuns.unshift({ instanceId, reason, wantedAt: new Date() });
+  ctx.dryRuns.splice(MOST_DRY_RUNS);
+  ctx.log.info({ instanceId, ...need }, `EC2_DRY_RUN: would start the instance: ${reason}`);
 }

@@ -4,7 +4,7 @@
  * once, whatever brokers do and whenever they die: docs/decisions/016. What people need to know is in docs/ec2.md.
  */
 
-import type { StartResult } from "../job/ec2-states.ts";
+import type { DryRun, StartResult } from "../job/ec2-states.ts";
 import { openIntents } from "../store/ec2-view.ts";
 import { Ec2Fault } from "./ec2-api.ts";
 import { startByHand } from "./ec2-by-hand.ts";
@@ -19,6 +19,8 @@ export interface Ec2 {
   loops: Loop[];
   /** By hand; no ids: all that are configured. Throws BAD_FIELD for one that is not. */
   start(instanceIds: readonly string[]): Promise<StartResult[]>;
+  /** What the loop would have started but for EC2_DRY_RUN, the latest first, at most 50. */
+  dryRuns(): readonly DryRun[];
 }
 
 const EVERY_MS = 5_000;
@@ -34,6 +36,7 @@ export function createEc2(options: Ec2Options): Ec2 {
   return {
     loops: ctx.instanceIds.length > 0 ? [loop] : [],
     start: (instanceIds) => startByHand(ctx, instanceIds),
+    dryRuns: () => ctx.dryRuns,
   };
 }
 

@@ -114,6 +114,7 @@ function workersWithin(workers: readonly WorkerRow[], maxBytes: number) {
       streams,
       firstSeenAt: timestamp(worker.firstSeenAt),
       lastSeenAt: timestamp(worker.lastSeenAt),
+      lastStreamEndedAt: timestamp(worker.lastStreamEndedAt),
     };
   });
 }

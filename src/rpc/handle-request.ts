@@ -10,20 +10,17 @@ import {
   createServiceImplSpec,
 } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import {
-  compressionBrotli,
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import type { CallRecorder } from "./call-recorder.ts";
 import type { AnyRequest, AnyResponse, Connections } from "./connections.ts";
 import type { Cors } from "./cors.ts";
+import { uncrowded } from "./crowded.ts";
 import { capDeadline } from "./deadline.ts";
 import { callValues } from "./drain.ts";
 import { describeBug } from "./errors.ts";
 import { createGrpcUnary, type GrpcUnary, type GrpcUnaryOptions, isPlainGrpc, READING } from "./grpc-unary.ts";
+import { formOfCall, PACKINGS } from "./packing.ts";
 import { isGrpc, pathOf, refuseDraining, refuseFault, refuseForm, refuseHost, refuseUnknown } from "./refusals.ts";
 
 /** Answers a request and resolves true, or leaves it untouched and resolves false. */
@@ -52,7 +49,7 @@ export function createRequestHandler(options: RequestHandlerOptions): (req: AnyR
     ...options.router,
     interceptors: [...options.router.interceptors],
     binaryOptions: READING,
-    acceptCompression: [compressionGzip, compressionBrotli],
+    acceptCompression: PACKINGS,
     // What we send is not compressed: the broker's CPU is dearer than its network, and most clients merely accept it.
     compressMinBytes: 0xffffffff,
   });
@@ -128,7 +125,7 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
   }
   capDeadline(request.header);
   try {
-    const response = await rpc(request);
+    const response = await callUncrowded(rpc, request);
     // Not awaited: it waits for an event that a response never emits. Its failure means that the client is gone.
     universalResponseToNodeResponse(response, res).catch((err) => giveUp(err));
   } catch (err) {
@@ -141,6 +138,16 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
     if (!res.headersSent && !res.writableEnded) refuseFault(req, res);
     else res.destroy();
   }
+}
+
+/** The call itself, of messages that may have so many parts as we can read, however they are packed. */
+function callUncrowded(rpc: UniversalHandler, request: ReturnType<typeof universalRequestFromNodeRequest>) {
+  const isGet = request.method === "GET";
+  const type = (isGet ? new URL(request.url).searchParams.get("encoding") : request.header.get("content-type")) ?? "";
+  const form = /\bjson\b/i.test(type) ? "json" : "binary";
+  const isEnveloped = /^application\/(grpc|connect)/i.test(type);
+  const body = uncrowded(request.body as AsyncIterable<Uint8Array>, form, isEnveloped);
+  return formOfCall.run(form, () => rpc({ ...request, body }));
 }
 
 /** As it is counted: without the slash of its path. */

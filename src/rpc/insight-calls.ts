@@ -31,8 +31,16 @@ export function insightCalls({ db, limits, starts }: Pick<ServiceContext, "db" |
     getHealth: async () => await health(),
 
     async listStarts() {
-      const instanceIds = [...(starts?.instanceIds ?? [])];
-      return { starts: (await listStarts(db)).map(workerStart), instanceIds, dryRun: starts?.dryRun ?? false };
+      return {
+        starts: (await listStarts(db)).map(workerStart),
+        instanceIds: [...(starts?.instanceIds ?? [])],
+        dryRun: starts?.dryRun ?? false,
+        dryRuns: (starts?.dryRuns() ?? []).map((one) => ({
+          ...one,
+          source: "loop",
+          wantedAt: timestamp(one.wantedAt),
+        })),
+      };
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Moves } from "../dispatch/moves.ts";
 import type { StatsWatches } from "../dispatch/stats-watch.ts";
 import type { Streams } from "../dispatch/streams.ts";
 import type { Watches } from "../dispatch/watch.ts";
-import type { StartResult } from "../job/ec2-states.ts";
+import type { DryRun, StartResult } from "../job/ec2-states.ts";
 import type { Database } from "../store/db.ts";
 import type { WebhookCalls } from "../webhooks/create-webhooks.ts";
 
@@ -57,13 +57,13 @@ export interface ServiceContext {
   identity: Identity;
   /** Starts workers' EC2 instances by hand; no ids: all that are configured. Throws BAD_FIELD for one that is not. */
   startWorkers?: (instanceIds: readonly string[]) => Promise<StartResult[]>;
-  /** Which instances those are, and whether they are only said to be started; absent: none are configured. */
-  starts?: { instanceIds: readonly string[]; dryRun: boolean };
+  /** Which instances those are, whether they are only said to be started, and which were; absent: none are configured. */
+  starts?: { instanceIds: readonly string[]; dryRun: boolean; dryRuns: () => readonly DryRun[] };
   /** Whether the caller's token only reads; absent: none does. */
   isReadOnly?: (requestHeader: Pick<Headers, "get">) => boolean;
   settings?: readonly ShownSetting[];
   /** Looks at an endpoint's address, and sends it a test event. */
   webhooks?: WebhookCalls;
-  /** Told of each call of a worker; null types: the call named none, so those of its last claim stand. */
+  /** Told of each call of a worker and each message on its stream; null types: those of its last claim stand. */
   seen?: (workerId: string, types: string[] | null, legacy: boolean) => void;
 }

@@ -69,7 +69,6 @@ function leaving(): BrokerError {
 
 async function heartbeat(ctx: ServiceContext, { facts }: WorkSession, { id, leases }: Heartbeat): Promise<Answer> {
   const beats = streamBeats(leases);
-  ctx.seen?.(facts.workerId, null, false);
   const answer = await unlessAway(async () => ({
     leases: beats.length === 0 ? [] : (await ctx.moves.heartbeat(facts.workerId, beats)).map(renewal),
   }));
@@ -78,7 +77,6 @@ async function heartbeat(ctx: ServiceContext, { facts }: WorkSession, { id, leas
 
 async function report(ctx: ServiceContext, { facts }: WorkSession, { id, items }: Reports): Promise<Answer> {
   const sound = reports(items, ctx.limits, "reports.items");
-  ctx.seen?.(facts.workerId, null, false);
   const answer = await unlessAway(async () => {
     const reported = await ctx.moves.report(facts.workerId, sound);
     return { results: reported.map((one, at) => reportResult(one, sound[at])) };
@@ -89,7 +87,6 @@ async function report(ctx: ServiceContext, { facts }: WorkSession, { id, items }
 async function release(ctx: ServiceContext, { facts }: WorkSession, message: Release): Promise<Answer> {
   const leases = leaseRefs(message.leases, "release.leases");
   const why = text("release.reason", message.reason, LIMITS.reason);
-  ctx.seen?.(facts.workerId, null, false);
   const answer = await unlessAway(async () => ({
     results: (await ctx.moves.release(facts.workerId, leases, why)).map(({ jobId, released }) => ({ jobId, released })),
   }));

@@ -127,6 +127,7 @@ class WorkStream implements Outlet {
       throw badField("ack_seq", `must be 0..${session.seq}, the newest seq that was sent; got ${ackSeq}`);
     }
     this.#ctx.streams.sessions.heard(session, Number(ackSeq));
+    this.#ctx.seen?.(session.facts.workerId, null, false);
     const answer = takeFrame(this.#ctx, session, frame);
     if (answer === undefined) return;
     const done = answer.then(

@@ -2,7 +2,7 @@
 
 import type { Database } from "./db.ts";
 import { sql } from "./drizzle.ts";
-import { ALL_LANES, LIVE_SESSION } from "./lookups.ts";
+import { ALL_LANES, LIVE_SESSION, SESSION_ENDED_AT } from "./lookups.ts";
 
 const IS_HELD = "(l.expires_at IS NULL OR l.expires_at > now())";
 
@@ -24,7 +24,7 @@ export const LIVE_WORKERS = `
       WHERE worker_id IS NOT NULL AND ${IS_HELD} GROUP BY worker_id) h USING (worker_id)
     WHERE h.held > 0 OR w.last_seen_at > now() - interval '1 minute') p
   WHERE NOT EXISTS (SELECT FROM ai_session s WHERE s.worker_id = p.worker_id AND (${LIVE_SESSION}
-    OR (p.held = 0 AND coalesce(s.ended_at, s.connected_at) > p.last_seen_at - interval '10 seconds')))`;
+    OR (p.held = 0 AND ${SESSION_ENDED_AT} > p.last_seen_at - interval '10 seconds')))`;
 
 /** Live workers that take the same types, together. */
 export interface HandsRow {

@@ -68,10 +68,22 @@ function walkOver(key: string): string {
 )`;
 }
 
-/** Whether the broker of that name is there, as far as the database knows: it says so every 5 s. */
+/** A broker says every 5 s that it is there; after this it is not. */
+const BROKER_SILENCE = "interval '15 seconds'";
+
+/** Whether the broker of that name is there, as far as the database knows. */
 export function isLiveBroker(name: "s.broker_id" | "d.claimed_by"): string {
-  return `EXISTS (SELECT FROM ai_broker b WHERE b.broker_id = ${name} AND b.seen_at > now() - interval '15 seconds')`;
+  return `EXISTS (SELECT FROM ai_broker b WHERE b.broker_id = ${name} AND b.seen_at > now() - ${BROKER_SILENCE})`;
 }
 
 /** For a row `s` of ai_session: whether its stream is there, as far as the database knows. */
 export const LIVE_SESSION = `(s.ended_at IS NULL AND ${isLiveBroker("s.broker_id")})`;
+
+/** For a row `s` of ai_session that is not live: since when it is not, as far as the database knows. */
+export const SESSION_ENDED_AT = `coalesce(s.ended_at,
+  (SELECT b.seen_at + ${BROKER_SILENCE} FROM ai_broker b WHERE b.broker_id = s.broker_id), s.connected_at)`;
+
+/** For a WITH: `past`, the workers of which streams are over, with the newest end of them. */
+export const PAST_STREAMS = `past AS (
+  SELECT worker_id, max(${SESSION_ENDED_AT}) AS ended_at FROM ai_session s WHERE NOT ${LIVE_SESSION} GROUP BY worker_id
+)`;

@@ -1,9 +1,9 @@
 /** Read: how many workers there are, and how busy they are. */
 import type { Database } from "./db.ts";
 import { sql } from "./drizzle.ts";
-import { LIVE_SESSION } from "./lookups.ts";
+import { LIVE_SESSION, PAST_STREAMS } from "./lookups.ts";
 
-/** Of those that have a stream, hold a lease or called within the last minute. */
+/** Of those that have a stream, hold a lease or called within the last minute; whose stream ended after that has left. */
 export interface WorkersNow {
   workers: number;
   /** With a Work stream. */
@@ -22,10 +22,12 @@ export async function workersNow(db: Database): Promise<WorkersNow> {
       SELECT DISTINCT worker_id FROM ai_lease WHERE worker_id IS NOT NULL
     ), streamer AS (
       SELECT worker_id, sum(max_in_flight) AS seats FROM ai_session s WHERE ${sql.raw(LIVE_SESSION)} GROUP BY worker_id
-    ), worker AS (
+    ), ${sql.raw(PAST_STREAMS)}, worker AS (
       SELECT worker_id, s.seats, coalesce(w.legacy, false) AS legacy
       FROM ai_worker w FULL JOIN holder h USING (worker_id) FULL JOIN streamer s USING (worker_id)
-      WHERE h.worker_id IS NOT NULL OR s.worker_id IS NOT NULL OR w.last_seen_at > now() - interval '1 minute'
+        LEFT JOIN past p USING (worker_id)
+      WHERE h.worker_id IS NOT NULL OR s.worker_id IS NOT NULL OR (w.last_seen_at > now() - interval '1 minute'
+        AND w.last_seen_at >= coalesce(p.ended_at + interval '10 seconds', '-infinity'))
     )
     SELECT count(*)::int AS workers, count(seats)::int AS streaming,
       (count(*) FILTER (WHERE legacy AND seats IS NULL))::int AS legacy, coalesce(sum(seats), 0)::float8 AS seats,

@@ -2,7 +2,7 @@
 
 import type { Database, Sql } from "./db.ts";
 import { sql } from "./drizzle.ts";
-import { LIVE_SESSION } from "./lookups.ts";
+import { LIVE_SESSION, PAST_STREAMS } from "./lookups.ts";
 
 /** What a broker saw of a worker since it last wrote. */
 export interface SeenWorker {
@@ -25,6 +25,8 @@ export interface WorkerRow {
   jobIds: string[];
   /** Its live Work streams, the newest first, at most 100. */
   streams: WorkerStream[];
+  /** When the newest of those that are over ended; null: none was in the last day. */
+  lastStreamEndedAt: Date | null;
 }
 
 /** A Work stream, as its Hello and its newest Capacity described it. */
@@ -81,6 +83,7 @@ interface WorkerNumbers extends Record<string, unknown> {
   running: number;
   job_ids: string;
   streams: string;
+  stream_ended_ms: number | null;
 }
 
 /** Workers that were seen within a day, hold a lease or have a live stream, the latest first, at most 1,000. */
@@ -98,10 +101,11 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
           'maxInFlight', max_in_flight, 'connectedAt', extract(epoch FROM connected_at)::float8 * 1000,
           'client', client) ORDER BY nth) AS streams
       FROM stream WHERE nth <= ${MOST_STREAMS} GROUP BY worker_id
-    ), shown AS (
+    ), ${sql.raw(PAST_STREAMS)}, shown AS (
       SELECT worker_id, w.legacy, coalesce(to_json(w.types), s.types) AS types, w.first_seen_at, w.last_seen_at,
-        h.running, h.ids, s.streams
+        h.running, h.ids, s.streams, p.ended_at
       FROM ai_worker w FULL JOIN holder h USING (worker_id) FULL JOIN streamer s USING (worker_id)
+        LEFT JOIN past p USING (worker_id)
       WHERE h.running > 0 OR s.streams IS NOT NULL OR w.last_seen_at > now() - interval '1 day'
       ORDER BY w.last_seen_at DESC NULLS LAST, 1 LIMIT ${MOST_WORKERS}
     )
@@ -110,6 +114,7 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
       coalesce(legacy, (SELECT bool_and(lease_token IS NULL) FROM ai_job WHERE id = ANY (ids)), false) AS legacy,
       extract(epoch FROM first_seen_at)::float8 * 1000 AS first_seen_ms,
       extract(epoch FROM last_seen_at)::float8 * 1000 AS last_seen_ms, coalesce(running, 0)::float8 AS running,
+      extract(epoch FROM ended_at)::float8 * 1000 AS stream_ended_ms,
       to_json(ARRAY(SELECT j.job_id FROM unnest(ids) AS held CROSS JOIN LATERAL
         (SELECT job_id FROM ai_job WHERE id = held LIMIT 1) j))::text AS job_ids
     FROM shown ORDER BY last_seen_at DESC NULLS LAST, worker_id`);
@@ -122,6 +127,7 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
     running: row.running,
     jobIds: JSON.parse(row.job_ids) as string[],
     streams: streamsOf(row.streams),
+    lastStreamEndedAt: dateOf(row.stream_ended_ms),
   }));
 }
 

@@ -43,7 +43,8 @@ test("the way of a job leads from file to file as the imports do", () => {
   const rows = section.split("\n").filter((line) => /^\| (\*\*|a call)/.test(line));
   expect(rows).toHaveLength(6);
   expect(rows.flatMap(strayFiles)).toEqual([]);
-  const bad = "| **report** | `store/report.ts` → `rpc/auth.ts` → `store/report-statement.ts` → `store/event-rows.ts` |";
+  const bad =
+    "| **report** | `store/report.ts` → `rpc/auth.ts` → `store/report-statement.ts` → `store/event-rows.ts` |";
   expect(strayFiles(bad)).toEqual(["src/store/report-statement.ts"]);
   expect(strayFiles("| x | `store/report.ts` → `rpc/own-errors.ts` |")).toEqual(["src/rpc/own-errors.ts"]);
 });

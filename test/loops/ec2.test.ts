@@ -118,8 +118,22 @@ describe("when the loop starts one", () => {
     broker.pass(300_000);
     await broker.rounds(1);
     expect(broker.said).toHaveLength(2);
+    const reason = expect.stringMatching(/^1 due job of ocr/);
+    expect(broker.dryRuns()).toEqual(Array(2).fill({ instanceId: A, reason, wantedAt: expect.any(Date) }));
     expect({ starts: cloud.starts, intents: await intents(db) }).toEqual({ starts: [], intents: [] });
   });
+});
+
+test("of its dry runs a broker keeps the last 50, the latest first", async ({ db }) => {
+  const broker = fakeBroker(db, new FakeCloud(A), "b1", { ec2DryRun: true });
+  for (let n = 1; n <= 52; n++) {
+    await givenJob(db);
+    await broker.rounds();
+    broker.pass(300_000);
+  }
+  expect(broker.said).toHaveLength(52);
+  const counts = broker.dryRuns().map(({ reason }) => Number.parseInt(reason, 10));
+  expect(counts).toEqual(Array.from({ length: 50 }, (_, n) => 52 - n));
 });
 
 describe("what it does in each state", () => {

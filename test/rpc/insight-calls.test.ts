@@ -1,4 +1,5 @@
 /** The reads of the dashboard: history, health, starts, counts and a job's past. */
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { describe, expect } from "vitest";
 import { HealthLevel } from "../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { JobStatus } from "../../src/gen/aibroker/v1/job_pb.ts";
@@ -96,16 +97,20 @@ test("ListStarts has the wishes to start instances, the latest first, and what t
   const turn = await openIntent(db.sql, { ...wish, instanceId: "i-1", knownWorkers: [] });
   await endIntent(db.sql, turn?.intentId ?? 0, { outcome: "denied", restMs: 0 });
   await openIntent(db.sql, { ...wish, instanceId: "i-2", knownWorkers: [] });
-  const starts = { instanceIds: ["i-1", "i-2"], dryRun: true };
+  const said = { instanceId: "i-2", reason: "30 due jobs", wantedAt: new Date("2026-01-02T03:04:05Z") };
+  const starts = { instanceIds: ["i-1", "i-2"], dryRun: true, dryRuns: () => [said] };
   const { admin } = serviceClients({ moves, db, starts });
   expect(await admin.listStarts({})).toMatchObject({
     starts: [
       { instanceId: "i-2", source: "operator", reason: "asked", outcome: "", tries: 1 },
       { instanceId: "i-1", outcome: "denied", endedAt: expect.any(Object) },
     ],
-    ...starts,
+    instanceIds: ["i-1", "i-2"],
+    dryRun: true,
+    dryRuns: [{ ...said, source: "loop", outcome: "", wantedAt: timestampFromDate(said.wantedAt) }],
   });
-  expect(await serviceClients({ moves, db }).admin.listStarts({})).toMatchObject({ instanceIds: [], dryRun: false });
+  const none = { instanceIds: [], dryRun: false, dryRuns: [] };
+  expect(await serviceClients({ moves, db }).admin.listStarts({})).toMatchObject(none);
 });
 
 describe("CountJobs", () => {

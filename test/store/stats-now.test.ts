@@ -1,7 +1,7 @@
 /** What goes on now: what waits, how fast it goes, and when it will be gone. */
 import { expect } from "vitest";
 import type { Database } from "../../src/store/db.ts";
-import { brokerSeen } from "../../src/store/sessions.ts";
+import { brokerSeen, endSessions } from "../../src/store/sessions.ts";
 import { statsNow } from "../../src/store/stats-now.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { recordSeen } from "../../src/store/workers.ts";
@@ -94,7 +94,9 @@ test("workers are counted by how they come, with their seats and what they hold"
     { workerId: "old", legacy: true, types: null },
     { workerId: "caller", legacy: false, types: [] },
     { workerId: "gone", legacy: false, types: [] },
+    { workerId: "left", legacy: false, types: [] },
   ]);
+  await endSessions(db.sql, [await givenSeat(db, "i0", { workerId: "left" })]);
   await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '2 minutes' WHERE worker_id = 'gone'`;
   await givenSeat(db, "i1", { workerId: "streamer", maxInFlight: 4 });
   await givenSeat(db, "i2", { workerId: "streamer", maxInFlight: 3 });

@@ -20,6 +20,7 @@ test("a worker is listed with the types of its last claim", async ({ db }) => {
       running: 0,
       jobIds: [],
       streams: [],
+      lastStreamEndedAt: null,
     },
     expect.objectContaining({ workerId: "old", legacy: true, types: [] }),
   ]);
@@ -121,6 +122,7 @@ test("a worker with a live stream is shown with it, seen or not; one that ended 
       running: 0,
       jobIds: [],
       streams: [expect.objectContaining({ instanceId: "i2" })],
+      lastStreamEndedAt: null,
     },
   ]);
   const [row] = await db.sql`SELECT connected_at FROM ai_session WHERE instance_id = 'i1'`;
@@ -129,6 +131,33 @@ test("a worker with a live stream is shown with it, seen or not; one that ended 
   await db.sql`UPDATE ai_broker SET seen_at = now() - interval '16 seconds'`;
   expect(await listWorkers(db)).toEqual([]);
   expect(await forgetWorkers(db.sql)).toBe(1);
+});
+
+test("of the streams that are over the newest end is told; one that lost its broker ended 15 s after that was seen", async ({
+  db,
+}) => {
+  const ended = [1, 2, 3].map((n) => opening(`e${n}`, { workerId: "ended" }));
+  await brokerSeen(db.sql, "b1");
+  await brokerSeen(db.sql, "b2");
+  await openSessions(db.sql, "b1", [...ended, opening("open", { workerId: "open" })]);
+  await openSessions(db.sql, "b2", [opening("lost", { workerId: "lost" })]);
+  await openSessions(db.sql, "b3", [opening("orphan", { workerId: "orphan" })]);
+  await endSessions(db.sql, ended);
+  await db.sql`UPDATE ai_session SET ended_at = timestamptz '2026-01-01Z' + interval '1 day' * substr(instance_id, 2)::int
+    WHERE ended_at IS NOT NULL`;
+  await db.sql`UPDATE ai_broker SET seen_at = '2026-01-05Z' WHERE broker_id = 'b2'`;
+  await db.sql`UPDATE ai_session SET connected_at = '2026-01-06Z' WHERE broker_id = 'b3'`;
+  const ids = ["ended", "lost", "open", "orphan"];
+  await recordSeen(
+    db.sql,
+    ids.map((workerId) => ({ workerId, legacy: false, types: null })),
+  );
+  expect((await listWorkers(db)).map(({ workerId, lastStreamEndedAt: at }) => [workerId, at?.toISOString()])).toEqual([
+    ["ended", "2026-01-04T00:00:00.000Z"],
+    ["lost", "2026-01-05T00:00:15.000Z"],
+    ["open", undefined],
+    ["orphan", "2026-01-06T00:00:00.000Z"],
+  ]);
 });
 
 test("of many streams the newest hundred are named", async ({ db }) => {

@@ -92,7 +92,7 @@ test("each kind of message is answered with retry_after meanwhile; said again la
   expect(await tokensHeld(broker)).toBe(3);
 });
 
-test("a Hello meanwhile is told DATABASE_DOWN and when to come back; a stream that ends meanwhile gives its jobs back later", {
+test("a Hello meanwhile is told DATABASE_DOWN and when to come back; a stream that ends meanwhile gives its jobs back later and is listed no more", {
   timeout: 90_000,
 }, async ({ scene: { broker, away, back } }) => {
   await using work = await openWorker(broker, { maxInFlight: 1 }, { acks: false });
@@ -105,12 +105,15 @@ test("a Hello meanwhile is told DATABASE_DOWN and when to come back; a stream th
     retryMs: expect.any(Number),
   });
   work.cancel();
-  await until("the stream is over", () => broker.lines.some((line) => line.includes("of worker raw-1 ended")));
+  await until("the stream is over", () =>
+    broker.lines.some((line) => line.includes("the end of a stream could not be written down")),
+  );
   await back();
   await using heir = await openWorker(broker, { workerId: "heir" });
   const job = await takeJob(heir, 10_000);
   expect(job).toMatchObject({ attempt: 1, job: { id: "a" } });
   expect((await broker.jobs.getJob({ jobId: "a" })).job).toMatchObject({ attemptCount: 1, deliveries: 2 });
+  await until("its end is written down, too", async () => (await streaming(broker)).join() === "heir", 20_000);
 });
 
 test("a draining worker whose last report meets no database stays connected until it is stored", {
@@ -128,6 +131,12 @@ test("a draining worker whose last report meets no database stays connected unti
   expect(outcomes((await work.report([job])).results)).toEqual(["a: ACCEPTED"]);
   expect(await work.ended).toEqual({ code: 0 });
 });
+
+/** Workers of which a stream is listed. */
+async function streaming(broker: TestBroker): Promise<string[]> {
+  const { workers } = await broker.admin.listWorkers({});
+  return workers.filter(({ streams }) => streams.length > 0).map(({ workerId }) => workerId);
+}
 
 /** Leases that the database knows of. */
 async function tokensHeld(broker: TestBroker): Promise<number> {

@@ -1,4 +1,5 @@
 /** Is the other side still there? Pings both ways, and what becomes of a worker from which nothing comes. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import { expect } from "vitest";
 import { startTestBroker } from "../support/broker.ts";
@@ -11,6 +12,8 @@ const QUICK = { WORK_PING_MS: "100", WORK_SILENCE_MS: "1500" };
 const SILENCE_MS = 1_500;
 /** A busy machine. */
 const SLACK_MS = 4_000;
+/** Who was seen is written every 5 s. */
+const SEEN_MS = 15_000;
 
 test("a worker's Ping is answered with its id, at any time and in order", async ({ db: _, url }) => {
   await using broker = await startTestBroker(url);
@@ -58,6 +61,27 @@ test("any message is a sign of life: a worker that never says Pong but acks stay
   }
   await dispatchAll(broker, ["a"]);
   await takeJob(work);
+});
+
+test("workers from which nothing but pongs, bare acks or capacities come were seen just now", async ({
+  db: _,
+  url,
+}) => {
+  await using broker = await startTestBroker(url, QUICK);
+  await using pongs = await openWorker(broker, { workerId: "pongs" });
+  await using acks = await openWorker(broker, { workerId: "acks" }, { pongs: false });
+  await using capacities = await openWorker(broker, { workerId: "capacities" }, { pongs: false });
+  const seenSince = async (ms: number) => {
+    acks.send({});
+    capacities.send({ capacity: { maxInFlight: 3 } });
+    const { workers } = await broker.admin.listWorkers({});
+    return workers.filter(({ lastSeenAt: at }) => at !== undefined && timestampMs(at) > ms);
+  };
+  // Their Hellos, and what else had come by the first time that they were written down.
+  await until("all are written down", async () => (await seenSince(0)).length === 3, SEEN_MS);
+  const written = Math.max(...(await seenSince(0)).map(({ lastSeenAt: at }) => (at ? timestampMs(at) : 0)));
+  await until("all were seen again", async () => (await seenSince(written)).length === 3, SEEN_MS);
+  expect(pongs.received.some(({ frame }) => frame.case === "ping")).toBe(true);
 });
 
 test("a worker that reads but says nothing is pinged, then told WORKER_SILENT; its acked job stays its own", async ({

@@ -10,7 +10,7 @@ import { type Json, parseJson } from "../../ui/json/parse-json.ts";
 import { storyOf } from "../../ui/pages/jobs/attempts.ts";
 import { historyLines } from "../../ui/pages/overview/history-lines.ts";
 import { totalsOf } from "../../ui/pages/overview/totals.ts";
-import { createPresence } from "../../ui/pages/workers/presence.ts";
+import { presenceOf, wayOf } from "../../ui/pages/workers/presence.ts";
 import { isAhead } from "../../ui/state/grain.ts";
 
 const { DISPATCHED, STARTED, RETRYING, RELEASED, RECLAIMED, RETRIED, DONE, FAILED, CANCELLED } = JobEventKind;
@@ -143,23 +143,44 @@ describe("history", () => {
   });
 });
 
-test("a worker without the stream that it had is gone at once; others by their silence", () => {
-  const book = createPresence();
-  const worker = (streams: number, silentMs: number, legacy = false) =>
+describe("whether a worker is there", () => {
+  const now = 1_000_000;
+  const ago = (ms: number | undefined) => (ms === undefined ? {} : { at: timestampFromMs(now - ms) });
+  const given = (streams: number, seenAgo?: number, endedAgo?: number, legacy = false) =>
     create(WorkerSchema, {
       workerId: "w",
       legacy,
       streams: Array.from({ length: streams }, () => ({})),
-      lastSeenAt: timestampFromMs(1_000_000 - silentMs),
+      lastSeenAt: ago(seenAgo).at,
+      lastStreamEndedAt: ago(endedAgo).at,
     });
-  const now = 1_000_000;
-  expect(book.of(worker(0, 30_000), now)).toBe("live");
-  expect(book.of(worker(0, 60_000), now)).toBe("quiet");
-  expect(book.of(worker(0, 9_000, true), now)).toBe("quiet");
-  expect(book.of(worker(0, 300_000), now)).toBe("gone");
-  expect(book.of(worker(1, 60_000), now)).toBe("live");
-  book.note([worker(1, 0)]);
-  expect(book.of(worker(0, 1_000), now)).toBe("gone");
+
+  test.each([
+    ["live", 30_000, false],
+    ["quiet", 60_000, false],
+    ["quiet", 9_000, true],
+    ["gone", 300_000, false],
+    ["gone", 300_000, true],
+  ] as const)("without a stream its silence tells: %s after %d ms, legacy %s", (presence, silentMs, legacy) => {
+    expect(presenceOf(given(0, silentMs, undefined, legacy), now)).toBe(presence);
+  });
+
+  test.each([
+    ["gone", "just seen, and the stream ended", 1_000, 1_000],
+    ["gone", "what came before the end is written after it", 1_000, 6_000],
+    ["gone", "never written down, and the stream ended", undefined, 1_000],
+    ["live", "it went on by calls", 1_000, 30_000],
+    ["quiet", "it went on by calls and fell silent", 60_000, 90_000],
+  ] as const)("the end of its stream tells while it is the newest: %s, %s", (presence, _, seenAgo, endedAgo) => {
+    const worker = given(0, seenAgo, endedAgo);
+    expect(presenceOf(worker, now)).toBe(presence);
+    expect(wayOf(worker)).toBe(presence === "gone" ? "stream" : "calls");
+  });
+
+  test("an open stream is there, however long it is silent and whichever other one ended", () => {
+    expect(presenceOf(given(1, 600_000), now)).toBe("live");
+    expect(presenceOf(given(1, 1_000, 0), now)).toBe("live");
+  });
 });
 
 describe("the clock", () => {

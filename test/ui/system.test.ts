@@ -1,6 +1,34 @@
-import { expect } from "vitest";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, vi } from "vitest";
 import { API_TOKEN, startTestBroker, WORKER_TOKEN } from "../support/broker.ts";
 import { test, textOf, texts } from "./visit.ts";
+
+afterEach(() => void vi.unstubAllEnvs());
+
+/** EC2 with one instance, which is stopped; what it was asked for is written down. */
+async function startEc2(id: string) {
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    let form = "";
+    for await (const chunk of request) form += String(chunk);
+    asked.push(new URLSearchParams(form).get("Action") ?? "");
+    response.writeHead(200, { "content-type": "text/xml" }).end(
+      `<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>${id}</instanceId>
+      <instanceState><code>80</code><name>stopped</name></instanceState>
+      </item></instancesSet></item></reservationSet></DescribeInstancesResponse>`,
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
 
 test("what the broker is, how its database does and what it was set to, without a secret", async ({
   db: _,
@@ -24,6 +52,28 @@ test("a broker that starts no machines says so", async ({ db: _, url, visit }) =
   await page.getByText("EC2_WORKER_INSTANCE_IDS is not set").waitFor();
   expect(await page.getByRole("button", { name: "Start workers…" }).count()).toBe(0);
 });
+
+test("a dry run shows what the loop would have started, and that nothing was", async ({ db: _, url, visit }) => {
+  vi.stubEnv("AWS_ACCESS_KEY_ID", "a").stubEnv("AWS_SECRET_ACCESS_KEY", "s");
+  const id = "i-0123456789abcdef0";
+  await using cloud = await startEc2(id);
+  await using broker = await startTestBroker(url, {
+    EC2_WORKER_INSTANCE_IDS: id,
+    EC2_DRY_RUN: "true",
+    EC2_ENDPOINT: cloud.url,
+    // A need must last as long as a boot.
+    EC2_BOOT_MS: "1",
+  });
+  const { page } = await visit(broker.url, { hash: "#/system" });
+  await page.getByText("So far this broker would have started none").waitFor();
+  await broker.jobs.dispatch({ jobs: [{ type: "ocr" }] });
+  await page.locator(".starts li").waitFor({ timeout: 40_000 });
+  expect(await texts(page, ".starts li")).toEqual([
+    expect.stringMatching(/^i-0123456789abcdef0 would start loop · \d+ s ago 1 due job of ocr/),
+  ]);
+  expect(await textOf(page.getByRole("main"))).toContain("None has been started in the last 30 days");
+  expect(cloud.asked).not.toContain("StartInstances");
+}, 60_000);
 
 test("machines are started by hand, each with what came of it", async ({ db: _, url, visit }) => {
   const ids = "i-0123456789abcdef0,i-0123456789abcdef1";

@@ -35,6 +35,29 @@ test("a streaming worker shows its seats and what it holds; one that dies is mar
   expect(performance.now() - diedAt).toBeLessThan(10_000);
 }, 40_000);
 
+test("one that died just before the page was opened is marked within 10 s, too, and after a reload", async ({
+  db: _,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  const worker = await openWork(broker.url);
+  await worker.hello({ workerId: "streamer", types: ["ocr"] });
+  // Else nothing would be known of it but its end.
+  const seen = async () => (await broker.admin.listWorkers({})).workers[0]?.lastSeenAt;
+  await until("it is written down", async () => (await seen()) !== undefined, 15_000);
+
+  const diedAt = performance.now();
+  worker.destroy();
+  const { page } = await visit(broker.url, { hash: "#/workers" });
+  const card = page.locator(".worker").filter({ hasText: "streamer" });
+  await card.getByText("Gone").waitFor({ timeout: 12_000 });
+  expect(performance.now() - diedAt).toBeLessThan(10_000);
+  expect(await textOf(card)).toContain("Gone streamer stream");
+  await page.reload();
+  await card.getByText("Gone").waitFor();
+}, 40_000);
+
 test("workers by calls and at the old endpoints are told apart, and lead to their jobs", async ({
   db: _,
   url,

@@ -278,6 +278,8 @@ export const en = {
     instances: "Instances",
     none: "This broker starts none: EC2_WORKER_INSTANCE_IDS is not set (docs/ec2.md).",
     never: "None has been started in the last 30 days.",
+    wouldStart: "would start",
+    neverDry: "So far this broker would have started none.",
     open: "open",
   },
 };

@@ -273,6 +273,8 @@ export const ko: Words = {
     instances: "인스턴스",
     none: "이 브로커는 시작하지 않습니다: EC2_WORKER_INSTANCE_IDS가 설정되지 않았습니다 (docs/ec2.md).",
     never: "지난 30일 동안 시작한 인스턴스가 없습니다.",
+    wouldStart: "모의 시작",
+    neverDry: "이 브로커가 모의로 시작한 인스턴스는 아직 없습니다.",
     open: "진행 중",
   },
 };

@@ -41,32 +41,37 @@ export function Starts() {
       </header>
       {error.value && <Fault error={error.value} retry={refresh} />}
       {answer && instances.length === 0 && <p class="faint pad">{t.none}</p>}
+      {answer && answer.dryRuns.length > 0 && <StartLines starts={answer.dryRuns} still={t.wouldStart} />}
+      {answer?.dryRun && answer.dryRuns.length === 0 && <p class="faint pad">{t.neverDry}</p>}
       {answer && instances.length > 0 && answer.starts.length === 0 && <p class="faint pad">{t.never}</p>}
-      {answer && answer.starts.length > 0 && (
-        <ul class="starts">
-          {answer.starts.map((start) => (
-            <StartLine key={`${start.instanceId} ${msOf(start.wantedAt)}`} start={start} />
-          ))}
-        </ul>
-      )}
+      {answer && answer.starts.length > 0 && <StartLines starts={answer.starts} still={t.open} />}
       {isAsked.value && <StartDialog instances={instances} close={close} />}
     </section>
   );
 }
 
-function StartLine({ start: { instanceId, source, reason, wantedAt, outcome, workerId } }: { start: WorkerStart }) {
-  const t = words.value.starts;
+interface StartLinesProps {
+  starts: readonly WorkerStart[];
+  /** What those are that have no outcome. */
+  still: string;
+}
+
+function StartLines({ starts, still }: StartLinesProps) {
   return (
-    <li>
-      <code>{instanceId}</code>
-      <span class="badge">{outcome === "" ? t.open : outcome}</span>
-      <span class="faint">
-        {source} · <Ago at={msOf(wantedAt)} />
-      </span>
-      <span class="starts-reason">
-        {reason} {workerId !== "" && <span class="mono">{workerId}</span>}
-      </span>
-    </li>
+    <ul class="starts">
+      {starts.map(({ instanceId, source, reason, wantedAt, outcome, workerId }) => (
+        <li key={`${instanceId} ${msOf(wantedAt)}`}>
+          <code>{instanceId}</code>
+          <span class="badge">{outcome || still}</span>
+          <span class="faint">
+            {source} · <Ago at={msOf(wantedAt)} />
+          </span>
+          <span class="starts-reason">
+            {reason} {workerId !== "" && <span class="mono">{workerId}</span>}
+          </span>
+        </li>
+      ))}
+    </ul>
   );
 }
 

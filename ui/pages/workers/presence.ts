@@ -9,32 +9,30 @@ const LEGACY_QUIET_MS = 8_000;
 /** A call may wait for 30 s, and a heartbeat come every 40 s: only then it is silence. */
 const CALLER_QUIET_MS = 45_000;
 const GONE_MS = 120_000;
+/** Whom it heard a broker writes down some seconds later, as of then: for so long a stream may be heard after its end. */
+const WRITTEN_LATE_MS = 10_000;
 
-export interface PresenceBook {
-  /** Takes notice of a list. */
-  note(workers: readonly Worker[]): void;
-  of(worker: Worker, nowMs: number): Presence;
-}
-
-/** Remembers who had a stream: who has none any more has died or left, and need not be waited for. */
-export function createPresence(): PresenceBook {
-  const streamed = new Set<string>();
-  return {
-    note(workers) {
-      for (const { workerId, streams } of workers) if (streams.length > 0) streamed.add(workerId);
-    },
-    of(worker, nowMs) {
-      if (worker.streams.length > 0) return "live";
-      if (streamed.has(worker.workerId)) return "gone";
-      const silentMs = nowMs - (msOf(worker.lastSeenAt) ?? 0);
-      if (silentMs > GONE_MS) return "gone";
-      return silentMs > (worker.legacy ? LEGACY_QUIET_MS : CALLER_QUIET_MS) ? "quiet" : "live";
-    },
-  };
+/** Who had a stream and has none any more has died or left, and need not be waited for. */
+export function presenceOf(worker: Worker, nowMs: number): Presence {
+  if (worker.streams.length > 0) return "live";
+  if (hasLeft(worker)) return "gone";
+  const silentMs = nowMs - seenMs(worker);
+  if (silentMs > GONE_MS) return "gone";
+  return silentMs > (worker.legacy ? LEGACY_QUIET_MS : CALLER_QUIET_MS) ? "quiet" : "live";
 }
 
 /** How it works: by a stream, by calls, or at the old endpoints. */
-export function wayOf({ streams, legacy }: Worker): "stream" | "calls" | "legacy" {
-  if (streams.length > 0) return "stream";
-  return legacy ? "legacy" : "calls";
+export function wayOf(worker: Worker): "stream" | "calls" | "legacy" {
+  if (worker.streams.length > 0 || hasLeft(worker)) return "stream";
+  return worker.legacy ? "legacy" : "calls";
+}
+
+/** The end of its stream is the newest that is known of it. */
+function hasLeft(worker: Worker): boolean {
+  const endedMs = msOf(worker.lastStreamEndedAt);
+  return endedMs !== undefined && seenMs(worker) - endedMs < WRITTEN_LATE_MS;
+}
+
+function seenMs({ lastSeenAt }: Worker): number {
+  return msOf(lastSeenAt) ?? 0;
 }

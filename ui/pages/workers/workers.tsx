@@ -1,5 +1,4 @@
 /** Who works: live or gone, how much of its room is used, and what it holds under which lease. */
-import { useSignal } from "@preact/signals";
 import type { Worker } from "../../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { type Job, JobStatus } from "../../../src/gen/aibroker/v1/job_pb.ts";
 import { Ago, Countdown } from "../../parts/ago.tsx";
@@ -13,7 +12,7 @@ import { admin, jobs } from "../../wire/calls.ts";
 import { msOf } from "../../wire/convert.ts";
 import { count } from "../../words/format.ts";
 import { words } from "../../words/language.ts";
-import { createPresence, type Presence, wayOf } from "./presence.ts";
+import { type Presence, presenceOf, wayOf } from "./presence.ts";
 
 /** No stream tells of workers that fall silent; a death is to be seen within 10 s. */
 const LOOK_MS = 4_000;
@@ -21,14 +20,12 @@ const LOOK_MS = 4_000;
 const MOST_LEASES = 500;
 
 export function Workers() {
-  const presence = useSignal(createPresence());
   const { value, error, refresh } = useResource(
     async (signal) => {
       const [{ workers }, running] = await Promise.all([
         admin.listWorkers({}, { signal }),
         jobs.listJobs({ statuses: [JobStatus.RUNNING], pageSize: MOST_LEASES }, { signal }),
       ]);
-      presence.value.note(workers);
       return { workers, leases: Map.groupBy(running.jobs, ({ lockedBy }) => lockedBy) };
     },
     "workers",
@@ -53,7 +50,7 @@ export function Workers() {
               key={worker.workerId}
               worker={worker}
               leases={leases?.get(worker.workerId) ?? []}
-              presence={presence.value.of(worker, databaseNow())}
+              presence={presenceOf(worker, databaseNow())}
             />
           ))}
         </ul>
