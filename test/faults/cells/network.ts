@@ -5,18 +5,35 @@ import { pass } from "../pace.ts";
 import type { Link, Mode } from "../proxy.ts";
 import type { World } from "../world.ts";
 
+/** Whose replies may be lost, by the names of their lines. */
+const REPLIES: Readonly<Record<string, RegExp>> = {
+  producer: /^producer>/,
+  claims: /^plain\d+>/,
+  reports: /^plain\d+-reports>/,
+  streams: /^stream/,
+  REST: /^legacy/,
+  brokers: />db$/,
+};
+
 export const NETWORK: readonly Cell[] = [
   {
     name: "lost-replies",
     about: "committed, and the reply is lost: Dispatch, Claim, Report, the stream, REST, statements",
     rounds: 6,
     async deal(world, dice) {
-      const links = [/^producer>/, /^plain\d+>/, /^plain\d+-reports>/, /^stream/, /^legacy/, />db$/];
-      for (const name of dice.shuffled(links).slice(0, 3)) {
+      for (const [, name] of dice.shuffled(Object.entries(REPLIES)).slice(0, 3)) {
         for (const link of world.linksOf(name)) dealt(world, link, "lose-replies");
       }
       await pass(dice.between(100, 500));
       heal(world);
+    },
+    // Lines that nothing crossed meanwhile have lost nothing.
+    async look(world) {
+      const lost = Object.entries(REPLIES).map(([what, name]): [string, number] => {
+        return [what, world.linksOf(name).reduce((sum, link) => sum + link.lostReplies, 0)];
+      });
+      world.remarks.push(`replies lost: ${lost.map(([what, count]) => `${count} to ${what}`).join(", ")}`);
+      return lost.some(([, count]) => count > 0) ? [] : ["no reply was lost"];
     },
   },
   {
