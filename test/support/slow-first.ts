@@ -14,6 +14,7 @@ const SLOW = [
   "loops/ec2-moto.test.ts",
   "hostile/packed.test.ts",
   "cli/demo.test.ts",
+  "ui/calls.test.ts",
   "ui/access.test.ts",
   "ui/jobs.test.ts",
   "ui/job.test.ts",

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import { startTestBroker } from "../support/broker.ts";
+import { expire } from "../support/jobs.ts";
 import { until } from "../support/until.ts";
 import { test, texts } from "./visit.ts";
 import { claim, fail, finish } from "./work.ts";
@@ -34,29 +35,36 @@ test("a job tells its story attempt by attempt, with its payload and result to r
   await until("the list is of that source", () => page.url().includes("domain=submissions&source=42"));
 });
 
-test("a running job shows its lease, heartbeat and progress, and its end as it comes", async ({
-  db: _,
-  url,
-  visit,
-}) => {
-  await using broker = await startTestBroker(url);
+test("a running job shows its lease, heartbeat and progress, and its end as it comes", async ({ db, url, visit }) => {
+  await using broker = await startTestBroker(url, { BACKOFF_BASE_MS: "0" });
   await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "live" }] });
   const { page } = await visit(broker.url, { hash: "#/jobs/live" });
   await page.locator(".job-id").getByText("Pending").waitFor();
 
   const [held] = await claim(broker, "ocr");
   await page.locator(".job-id").getByText("Running").waitFor();
-  expect((await texts(page, ".step-facts")).at(-1)).toMatch(/Lease left 2 m|Lease left 1 m 5\d s/);
+  const facts = async () => (await texts(page, ".step-facts")).at(-1);
+  expect(await facts()).toMatch(/Lease left (2 m|2 m 1 s|1 m 5\d s) Last heartbeat none yet$/);
   await broker.worker.heartbeat({
     workerId: "w1",
     leases: [{ jobId: "live", leaseToken: held?.leaseToken ?? "", progress: { percent: 40, note: "page 2" } }],
   });
   await page.getByText("page 2").waitFor();
   await page.getByText("40 %").first().waitFor();
+  expect(await facts()).toMatch(/Last heartbeat \d+ s ago Progress/);
+
+  await expire(db, "live");
+  await page.locator(".job-id").getByText("Pending").waitFor();
+  expect(await texts(page, ".timeline > li")).toEqual([
+    expect.stringMatching(/^Dispatched/),
+    expect.stringMatching(/^Attempt 1 w1 .*Lease lost after /),
+  ]);
+  await claim(broker, "ocr");
+  await page.getByText("Attempt 2").waitFor();
   await broker.jobs.cancelJobs({ jobIds: ["live"], reason: "enough" });
   await page.getByText("Cancelled in").waitFor();
   await page.getByText("enough").waitFor();
-});
+}, 40_000);
 
 test("each action has its button where it fits, and does what it says", async ({ db, url, visit }) => {
   await using broker = await startTestBroker(url);
@@ -146,11 +154,8 @@ test("a picture that a job names is shown where the broker has its folder, and w
   visit,
 }) => {
   await using broker = await startTestBroker(url, { DASHBOARD_IMAGES: "examples/sheets" });
-  const payloadJson = JSON.stringify({
-    image_path: "english.png",
-    other: "none.png",
-    url: "https://example.com/a.png",
-  });
+  // In the order in which jsonb keeps them: by the length of their names.
+  const payloadJson = JSON.stringify({ url: "https://example.com/a.png", path: "english.png", other: "none.png" });
   await broker.jobs.dispatch({ jobs: [{ type: "ocr", id: "named", payloadJson }] });
   const { page } = await visit(broker.url, { hash: "#/jobs/named" });
   const buttons = page.getByRole("button", { name: "Show the picture" });

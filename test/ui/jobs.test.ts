@@ -16,6 +16,9 @@ async function givenJobs(broker: TestBroker): Promise<void> {
   await broker.jobs.dispatch({ jobs: jobs("wait", 2, "t2") });
 }
 
+const many = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, index) => ({ type: "many", id: `many-${from + index}` }));
+
 const statusesOf = async (db: Database, type: string) =>
   (await db.sql`SELECT status FROM ai_job WHERE job_type = ${type} ORDER BY id`).map((row) => row["status"]);
 
@@ -71,6 +74,75 @@ test("filters by state, type, tenant, worker and error; the address keeps them a
   await shows(["bad-2", "bad-1", "bad-0"]);
 });
 
+test("filters by source and by time, typed in or followed from a job; they hold over a reload", async ({
+  db,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  const scan = { type: "scan", sourceDomain: "submissions" };
+  await broker.jobs.dispatch({
+    jobs: [
+      { ...scan, id: "older", sourceId: "42" },
+      { ...scan, id: "newer", sourceId: "42" },
+      { ...scan, id: "another", sourceId: "43" },
+      { type: "scan", id: "elsewhere", sourceDomain: "exams", sourceId: "42" },
+    ],
+  });
+  await db.sql`UPDATE ai_job SET created_at = created_at - interval '5 days' WHERE job_id = 'older'`;
+  const { page } = await visit(broker.url, { hash: "#/jobs" });
+  const shows = (...wanted: string[]) =>
+    until(`it shows ${wanted}`, async () => (await texts(page, ".cell-id a")).join() === wanted.join());
+  const fill = async (label: string, text: string) => {
+    await page.getByLabel(label, { exact: true }).fill(text);
+    await page.keyboard.press("Enter");
+  };
+  await page.getByRole("button", { name: "More filters" }).click();
+  await fill("Source domain", "submissions");
+  await shows("another", "newer", "older");
+  await fill("Source id", "42");
+  await shows("newer", "older");
+  const twoDaysAgo = new Date(Date.now() - 2 * 86_400_000).toISOString().slice(0, 16);
+  await fill("Created after", twoDaysAgo);
+  await shows("newer");
+  await page.reload();
+  await shows("newer");
+  await page.getByRole("button", { name: "More filters" }).click();
+  expect(await page.getByLabel("Created after", { exact: true }).inputValue()).toBe(twoDaysAgo);
+  await page.getByRole("button", { name: "Remove the filter Created after" }).click();
+  await shows("newer", "older");
+  await fill("Created before", twoDaysAgo);
+  await shows("older");
+  await page.getByRole("link", { name: "older" }).click();
+  await page.getByRole("link", { name: "submissions / 42" }).click();
+  await shows("newer", "older");
+});
+
+test("rows in sight are told of changes, and none that is scrolled to has missed one", async ({
+  db: _,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  await broker.jobs.dispatch({ jobs: many(200) });
+  const { page, calls } = await visit(broker.url, { hash: "#/jobs" });
+  await page.getByText("200 in all").waitFor();
+  const watches = () => calls.filter((call) => call === "JobService/WatchJobs").length;
+  expect(watches()).toBe(0);
+  await page.getByRole("grid", { name: "Jobs" }).focus();
+  await page.keyboard.press("End");
+  await until("the rows in sight are watched", () => watches() > 0);
+  // The oldest is claimed first, and is the last in the list.
+  await claim(broker, "many");
+  await page.getByRole("row").filter({ hasText: "many-0" }).getByText("Running").waitFor();
+
+  const asked = calls.filter((call) => call === "JobService/ListJobs").length;
+  await broker.jobs.cancelJobs({ jobIds: ["many-100"] });
+  await page.evaluate("document.querySelector('.rows').scrollTop = 90 * 34");
+  await page.getByRole("row").filter({ hasText: "many-100" }).getByText("Cancelled").waitFor();
+  expect(calls.filter((call) => call === "JobService/ListJobs")).toHaveLength(asked);
+});
+
 test("chosen jobs are cancelled, with their number and a reason first", async ({ db, url, visit }) => {
   await using broker = await startTestBroker(url);
   await givenJobs(broker);
@@ -106,6 +178,52 @@ test("all jobs of a filter are retried after their count is known; others are le
   await page.getByText("3 pending again").waitFor();
   expect(await statusesOf(db, "bad")).toEqual(["PENDING", "PENDING", "PENDING"]);
   expect(await statusesOf(db, "good")).toEqual(["DONE"]);
+});
+
+test("more jobs than one request takes are cancelled page by page; who leaves midway hears how many were", async ({
+  db,
+  url,
+  visit,
+}) => {
+  await using broker = await startTestBroker(url);
+  await broker.jobs.dispatch({ jobs: [...many(600), { type: "other" }] });
+  await broker.jobs.dispatch({ jobs: many(600, 600) });
+  const { page } = await visit(broker.url, { hash: "#/jobs?type=many" });
+  const cancelling = async (count: string) => {
+    await page.getByRole("button", { name: "Cancel jobs…" }).click();
+    const dialog = page.getByRole("dialog", { name: "Cancel jobs" });
+    await dialog.getByText(count, { exact: true }).waitFor();
+    await dialog.getByRole("button", { name: "Cancel jobs" }).click();
+    return dialog;
+  };
+  // Behind the first five hundred no page comes, until somebody has left.
+  const left = Promise.withResolvers<void>();
+  let behind = Promise.resolve();
+  await page.route("**/*.JobService/ListJobs", (route) => behind.then(() => route.continue()).catch(() => undefined));
+  await page.route("**/*.JobService/CancelJobs", (route) => {
+    behind = left.promise;
+    return route.continue();
+  });
+  const dialog = await cancelling("1,200 jobs");
+  await dialog.getByText("500 so far…").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("500 cancelled", { exact: true }).waitFor();
+  left.resolve();
+  await page.unrouteAll();
+  const pending = async (type: string) =>
+    (await db.sql`SELECT FROM ai_job WHERE job_type = ${type} AND status = 'PENDING'`).length;
+  expect(await pending("many")).toBe(700);
+
+  await cancelling("700 jobs");
+  await page.getByText("700 cancelled", { exact: true }).waitFor();
+  expect(await pending("many")).toBe(0);
+  expect(await pending("other")).toBe(1);
+  await broker.jobs.dispatch({ jobs: many(600, 1_200) });
+  await broker.jobs.dispatch({ jobs: many(600, 1_800) });
+  await cancelling("1,200 jobs");
+  await page.getByText("1,200 cancelled", { exact: true }).waitFor();
+  expect(await pending("many")).toBe(0);
 });
 
 test("a release takes running jobs from their workers, and a priority goes to pending ones", async ({

@@ -1,8 +1,8 @@
 /** Signing in and out, and what is left behind. */
 import { expect } from "vitest";
 import { API_TOKEN, startTestBroker, WORKER_TOKEN } from "../support/broker.ts";
-import { until } from "../support/until.ts";
 import { test, textOf } from "./visit.ts";
+import { claim } from "./work.ts";
 
 const READ_TOKEN = "story-read-token";
 
@@ -66,6 +66,7 @@ test("a token that only reads shows all pages and no button that would change so
   await using broker = await startTestBroker(url, { INTERNAL_READ_TOKEN: READ_TOKEN });
   const { jobId } = (await broker.jobs.dispatch({ jobs: [{ type: "ocr" }] })).results[0]!;
   await broker.admin.createWebhook({ url: "https://example.com/hook" });
+  await claim(broker, "ocr", { workerId: "caller" });
   expect(await db.sql`SELECT FROM ai_job`).toHaveLength(1);
   const { page } = await visit(broker.url, { token: READ_TOKEN });
   await page.getByText("Read only").waitFor();
@@ -73,6 +74,7 @@ test("a token that only reads shows all pages and no button that would change so
     ["#/", "ocr"],
     ["#/jobs", jobId],
     [`#/jobs/${jobId}`, "Dispatched"],
+    ["#/workers", "caller"],
     ["#/webhooks", "https://example.com/hook"],
     ["#/system", "durability"],
   ];
@@ -84,17 +86,3 @@ test("a token that only reads shows all pages and no button that would change so
     expect(buttons.filter((text) => /…$|^(Pause|Resume|Send a test)$/.test(text))).toEqual([]);
   }
 });
-
-test("who looks at another tab holds no stream", async ({ url, visit }) => {
-  await using broker = await startTestBroker(url);
-  const { page, calls } = await visit(broker.url);
-  await page.getByText("Live", { exact: true }).waitFor();
-  const hide = (hidden: boolean) =>
-    page.evaluate(`Object.defineProperty(document, "hidden", { value: ${hidden}, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));`);
-  const ended = page.waitForEvent("requestfailed", { timeout: 20_000 });
-  await hide(true);
-  expect((await ended).url()).toContain("WatchStats");
-  await hide(false);
-  await until("it is opened again", () => calls.filter((call) => call.endsWith("WatchStats")).length === 2);
-}, 40_000);

@@ -11,18 +11,18 @@ test("a million jobs are scrolled through with some hundred rows in the page", {
   url,
   visit,
 }) => {
-  // Ended ones: they are in no small table, so no trigger has to run.
+  // Ended ones: they are in no small table, so no trigger has to run. Failed, so that they can be retried.
   await db.sql.begin(async (tx) => {
     await tx`SET LOCAL statement_timeout = 0`;
     await tx`ALTER TABLE ai_job DISABLE TRIGGER USER`;
     await tx`
       INSERT INTO ai_job (job_id, job_type, status, attempt_count)
-      SELECT 'many-' || n, 'many', 'DONE', 1 FROM generate_series(1, ${JOBS}::int) n`;
+      SELECT 'many-' || n, 'many', 'FAILED', 1 FROM generate_series(1, ${JOBS}::int) n`;
     await tx`ALTER TABLE ai_job ENABLE TRIGGER USER`;
   });
   await using broker = await startTestBroker(url, { STATEMENT_TIMEOUT_MS: "10000" });
 
-  const { page } = await visit(broker.url, { hash: "#/jobs" });
+  const { page, calls } = await visit(broker.url, { hash: "#/jobs" });
   await page.getByText(`many-${JOBS}`, { exact: true }).waitFor();
   await page.getByRole("grid").focus();
   let known = 0;
@@ -38,6 +38,13 @@ test("a million jobs are scrolled through with some hundred rows in the page", {
   // What was let go comes back.
   await page.keyboard.press("Home");
   await page.getByText(`many-${JOBS}`, { exact: true }).waitFor();
+  // How many there are is asked for an action alone, and no further than anybody needs to know.
+  expect(calls).not.toContain("JobService/CountJobs");
+  await page.getByRole("button", { name: "Retry…" }).click();
+  await page.getByRole("dialog").getByText("More than 100,000 jobs").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  expect(calls.filter((call) => call === "JobService/CountJobs")).toHaveLength(1);
   // A filter that no job meets walks through all of them, and ends.
   await page.getByRole("button", { name: "More filters" }).click();
   await page.getByLabel("Error contains").fill("there is none");

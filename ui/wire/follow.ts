@@ -35,8 +35,10 @@ export async function follow<T>({ open, take, link, signal, hurry }: Following<T
     let error: BrokerError;
     try {
       for await (const message of unlessSilent(open, { silenceMs: SILENCE_MS, signal })) {
-        healthyFrom = Math.min(healthyFrom, performance.now() + HEALTHY_AFTER_MS);
-        link(LIVE);
+        if (healthyFrom === Number.POSITIVE_INFINITY) {
+          healthyFrom = performance.now() + HEALTHY_AFTER_MS;
+          link(LIVE);
+        }
         take(message);
       }
       error = new BrokerError("UNAVAILABLE", "the stream ended");

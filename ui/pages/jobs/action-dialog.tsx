@@ -49,7 +49,8 @@ export function ActionDialog({ action, target, priority = 0, close, done }: Acti
           ? await actOn(action, target.ids, answers.value)
           : reach.request && (await actOnAll(action, reach.request, answers.value, { signal: leave.signal, told }));
       if (tally !== undefined) say(t.outcome[action](count(tally.changed), count(tally.left), tally.left));
-      done();
+      // Who has left may have asked for something else since.
+      if (!leave.signal.aborted) done();
     } catch (thrown) {
       if (leave.signal.aborted) return;
       error.value = faultOf(thrown);

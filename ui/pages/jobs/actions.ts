@@ -74,7 +74,7 @@ export function narrowed(filter: JobsFilter, action: JobAction): FilterRequest |
   return { ...requestOf(filter), statuses: wanted.map((name) => JobStatus[name]) };
 }
 
-/** Does it to all jobs that fit `request`, page by page, until the signal. */
+/** Does it to all jobs that fit `request`, page by page, until the signal; answers what was done by then. */
 export async function actOnAll(
   action: JobAction,
   request: FilterRequest,
@@ -84,7 +84,8 @@ export async function actOnAll(
   const tally = { changed: 0, left: 0 };
   for (let pageToken = ""; !signal.aborted; ) {
     // Downwards by age, so what it does to a page moves no job into the next one.
-    const page = await jobs.listJobs({ ...request, pageSize: BATCH, pageToken }, { signal });
+    const page = await jobs.listJobs({ ...request, pageSize: BATCH, pageToken }, { signal }).catch(unlessLeft(signal));
+    if (page === undefined) break;
     const done = await actOn(
       action,
       page.jobs.flatMap(({ job }) => job?.id ?? []),
@@ -97,4 +98,12 @@ export async function actOnAll(
     if (pageToken === "") break;
   }
   return tally;
+}
+
+/** What is thrown because somebody has left is no fault. */
+function unlessLeft(signal: AbortSignal): (thrown: unknown) => undefined {
+  return (thrown) => {
+    if (!signal.aborted) throw thrown;
+    return undefined;
+  };
 }

@@ -1,10 +1,9 @@
 /** What happens to the jobs in sight, told by WatchJobs and written into their rows. */
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { type Job, JobSchema, JobStatus } from "../../../src/gen/aibroker/v1/job_pb.ts";
-import type { JobEvent } from "../../../src/gen/aibroker/v1/job_service_pb.ts";
+import type { JobEvent, WatchedJob } from "../../../src/gen/aibroker/v1/job_service_pb.ts";
 import { jobs } from "../../wire/calls.ts";
-import { msOf } from "../../wire/convert.ts";
 import { follow } from "../../wire/follow.ts";
 import type { Listing } from "./listing.ts";
 
@@ -22,10 +21,13 @@ export function watchRows(listing: Listing, near: { first: number; last: number 
     }
     if (jobIds.length === 0) return;
     void follow({
-      open: (signal) => jobs.watchJobs({ jobIds, changesOnly: true }, { signal }),
+      // From their state on: what happened to a row while it was out of sight is news, too.
+      open: (signal) => jobs.watchJobs({ jobIds }, { signal }),
       take: ({ frame }) => {
-        if (frame.case !== "changes") return;
-        for (const event of frame.value.events) listing.patch(event.jobId, (job) => after(job, event));
+        if (frame.case === "state")
+          for (const seen of frame.value.jobs) listing.patch(seen.jobId, (job) => after(job, seen, seen.updatedAt));
+        if (frame.case === "changes")
+          for (const event of frame.value.events) listing.patch(event.jobId, (job) => after(job, event, event.at));
       },
       link: () => undefined,
       signal: leave.signal,
@@ -37,15 +39,16 @@ export function watchRows(listing: Listing, near: { first: number; last: number 
   };
 }
 
-/** The job as the event leaves it. */
-function after(job: Job, event: JobEvent): Job {
-  const at = msOf(event.at);
+type News = Pick<JobEvent | WatchedJob, "status" | "attempt" | "workerId" | "error">;
+
+/** The job as the news leaves it. */
+function after(job: Job, { status, attempt, workerId, error }: News, updatedAt: Timestamp | undefined): Job {
   return create(JobSchema, {
     ...job,
-    status: event.status,
-    attemptCount: event.attempt,
-    lockedBy: event.status === JobStatus.RUNNING ? event.workerId : job.lockedBy,
-    lastError: event.error === "" ? job.lastError : event.error,
-    ...(at === undefined ? {} : { updatedAt: timestampFromMs(at) }),
+    status,
+    attemptCount: attempt,
+    lockedBy: status === JobStatus.RUNNING ? workerId : job.lockedBy,
+    lastError: error === "" ? job.lastError : error,
+    ...(updatedAt === undefined ? {} : { updatedAt }),
   });
 }

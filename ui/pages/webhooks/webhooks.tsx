@@ -111,7 +111,7 @@ function WebhookCard({ webhook, ask, refresh }: WebhookCardProps) {
         <p class={state === "ok" ? "faint pad" : "step-error"}>
           {state === "ok" && `${t.lastError}: `}
           {webhook.lastStatus > 0 && <strong class="num">HTTP {webhook.lastStatus} </strong>}
-          {webhook.lastError} <Ago at={msOf(webhook.lastErrorAt)} />
+          {webhook.lastError} · <Ago at={msOf(webhook.lastErrorAt)} />
         </p>
       )}
     </section>
