@@ -3,41 +3,53 @@
  * they are 30 KB. They are counted as their bytes pass, and refused before they are read. What cannot be read is left to the
  * reader, which says so.
  */
+import type { DescMessage } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** Fields that a message may have at its top; the largest that a method takes has some thousand. */
+/** Fields that a message may have, at any depth: the thousand jobs of a Dispatch have some twelve thousand. */
 const MOST_FIELDS = 50_000;
-/** Values of a JSON text, at any depth: the thousand jobs of a Dispatch have twelve thousand. */
+/** The same of a JSON text. */
 const MOST_VALUES = 100_000;
 
 const WIRE = { varint: 0, fixed64: 1, bytes: 2, startGroup: 3, endGroup: 4, fixed32: 5 } as const;
 const ENVELOPE_HEAD = 5;
 const PACKED = 1;
 
-export type Form = "json" | "binary";
+/** How a message is written: as JSON, or as the bytes of this one. */
+export type Form = "json" | DescMessage;
 
 /** Told of bytes as they come, it answers whether there are too many parts by now. */
 interface Count {
   add(bytes: Uint8Array): boolean;
 }
 
-/** The fields at the top of one message. */
+/** The fields of one message, and of those in it. */
 class FieldCount implements Count {
   #fields = 0;
+  /** Where we are, and what is between here and the next tag. */
+  #at = 0;
   #skip = 0;
   #value = 0;
   #scale = 1;
   #due: "tag" | "number" | "length" | "nothing" = "tag";
+  /** What the bytes are whose length is due, if they are a message. */
+  #inner: DescMessage | undefined;
+  readonly #open: { desc: DescMessage; end: number }[];
+
+  constructor(desc: DescMessage) {
+    this.#open = [{ desc, end: Number.POSITIVE_INFINITY }];
+  }
 
   add(bytes: Uint8Array): boolean {
     for (let at = 0; at < bytes.length && this.#due !== "nothing"; ) {
+      const step = this.#skip > 0 ? Math.min(this.#skip, bytes.length - at) : 1;
+      this.#at += step;
+      at += step;
       if (this.#skip > 0) {
-        const step = Math.min(this.#skip, bytes.length - at);
         this.#skip -= step;
-        at += step;
         continue;
       }
-      const byte = bytes[at++] as number;
+      const byte = bytes[at - 1] as number;
       this.#value += (byte & 0x7f) * this.#scale;
       this.#scale *= 128;
       if (byte < 0x80 && this.#whole()) return true;
@@ -50,15 +62,23 @@ class FieldCount implements Count {
     const value = this.#value;
     this.#value = 0;
     this.#scale = 1;
-    if (this.#due !== "tag") {
-      if (this.#due === "length") this.#skip = value;
-      this.#due = "tag";
-      return false;
-    }
+    if (this.#due === "tag") return this.#tag(value);
+    if (this.#due === "length" && this.#inner !== undefined)
+      this.#open.push({ desc: this.#inner, end: this.#at + value });
+    else if (this.#due === "length") this.#skip = value;
+    this.#due = "tag";
+    return false;
+  }
+
+  #tag(value: number): boolean {
+    while ((this.#open.at(-1)?.end ?? 0) < this.#at) this.#open.pop();
     const wire = value % 8;
     if (wire === WIRE.varint) this.#due = "number";
-    else if (wire === WIRE.bytes) this.#due = "length";
-    else if (wire === WIRE.fixed64) this.#skip = 8;
+    else if (wire === WIRE.bytes) {
+      const number = Math.floor(value / 8);
+      this.#inner = this.#open.at(-1)?.desc.fields.find((field) => field.number === number)?.message;
+      this.#due = "length";
+    } else if (wire === WIRE.fixed64) this.#skip = 8;
     else if (wire === WIRE.fixed32) this.#skip = 4;
     // Groups are no part of our messages: their tags count, and what is in them.
     else if (wire !== WIRE.startGroup && wire !== WIRE.endGroup) this.#due = "nothing";
@@ -87,7 +107,7 @@ class ValueCount implements Count {
   }
 }
 
-const countOf = (form: Form): Count => (form === "json" ? new ValueCount() : new FieldCount());
+const countOf = (form: Form): Count => (form === "json" ? new ValueCount() : new FieldCount(form));
 
 /** The parts of each message in its envelope; packed ones are counted when they are unpacked. */
 class EnvelopeCount implements Count {
@@ -123,7 +143,7 @@ class EnvelopeCount implements Count {
 }
 
 /** Whether a whole message has too many parts. One takes a byte at least: most messages need no look. */
-export function isCrowded(message: Uint8Array, form: Form = "binary"): boolean {
+export function isCrowded(message: Uint8Array, form: Form): boolean {
   return message.length > MOST_FIELDS && countOf(form).add(message);
 }
 

@@ -1,5 +1,6 @@
 /** The one message of a unary gRPC request, out of its envelope: a byte of flags, four of length, and so many more. */
 import type { Http2ServerRequest } from "node:http2";
+import type { DescMessage } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { crowded, isCrowded } from "./crowded.ts";
 
@@ -11,7 +12,7 @@ const COMPRESSED = 1;
  * large (as soon as it says so, the rest is not read), cut short, packed, none or more than one. It never resolves where
  * the client leaves: its call is over then.
  */
-export function readMessage(req: Http2ServerRequest, maxBytes: number): Promise<Uint8Array> {
+export function readMessage(req: Http2ServerRequest, desc: DescMessage, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const body = new Body();
     let length: number | undefined;
@@ -36,7 +37,7 @@ export function readMessage(req: Http2ServerRequest, maxBytes: number): Promise<
       if (bytes.byteLength === 0) return reject(missing());
       if (length === undefined || bytes.byteLength < HEAD + length) return reject(cutShort());
       const message = bytes.subarray(HEAD);
-      if (isCrowded(message)) reject(crowded());
+      if (isCrowded(message, desc)) reject(crowded());
       else resolve(message);
     });
   });

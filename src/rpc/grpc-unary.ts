@@ -77,7 +77,7 @@ export function createGrpcUnary({ method, impl }: UnarySpec, options: GrpcUnaryO
     try {
       requestGate(context);
       call.limit(req.headers["grpc-timeout"]);
-      const bytes = await call.orAborted(readMessage(req, readMaxBytes));
+      const bytes = await call.orAborted(readMessage(req, method.input, readMaxBytes));
       const message = parse(method.input, bytes);
       // Not left alone when the call is over: it may have to put things right, and its answer may still be in time.
       const answer = await invoke(requestOf(context, message));

@@ -144,7 +144,7 @@ async function callRpc(rpc: UniversalHandler, req: AnyRequest, res: AnyResponse,
 function callUncrowded(rpc: UniversalHandler, request: ReturnType<typeof universalRequestFromNodeRequest>) {
   const isGet = request.method === "GET";
   const type = (isGet ? new URL(request.url).searchParams.get("encoding") : request.header.get("content-type")) ?? "";
-  const form = /\bjson\b/i.test(type) ? "json" : "binary";
+  const form = /\bjson\b/i.test(type) ? "json" : rpc.method.input;
   const isEnveloped = /^application\/(grpc|connect)/i.test(type);
   const body = uncrowded(request.body as AsyncIterable<Uint8Array>, form, isEnveloped);
   return formOfCall.run(form, () => rpc({ ...request, body }));

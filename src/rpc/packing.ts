@@ -29,7 +29,8 @@ function packing(known: Compression, unpack: Unpack): Compression {
       const message = await unpack(bytes, { maxOutputLength: maxBytes, chunkSize: PIECE_BYTES }).catch((err) => {
         throw describe(err, maxBytes);
       });
-      if (isCrowded(message, formOfCall.getStore())) throw crowded();
+      const form = formOfCall.getStore();
+      if (form !== undefined && isCrowded(message, form)) throw crowded();
       return message as Uint8Array as Uint8Array<ArrayBuffer>;
     },
   };

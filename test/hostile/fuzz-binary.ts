@@ -31,7 +31,7 @@ function turned(bytes: Buffer, at: number, mask: number): Buffer {
 }
 
 function messageBytes(message: DescMessage, known: Known, depth = 0): fc.Arbitrary<Buffer> {
-  const parts = someFields(message).chain((fields) =>
+  const parts = someFields(message, known, "binary").chain((fields) =>
     fc.tuple(
       ...fields.map((field) => {
         const one = fieldBytes(field, known, depth);

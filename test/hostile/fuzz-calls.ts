@@ -16,6 +16,10 @@ export interface Call {
   /** The messages of the request; of a unary one the first counts. */
   messages: readonly Buffer[];
   token: string;
+  /** How the messages are packed, if they are. */
+  packing?: "gzip" | "br";
+  /** For a call that may take longer than a case of the fuzz. */
+  timeoutMs?: number;
 }
 
 export interface Answer {
@@ -32,13 +36,16 @@ const DEADLINE_MS = 1_000;
 /** A watch lasts as long as this. */
 const STREAM_MS = 300;
 
+/** More than the broker's, so that it is the broker that refuses. */
+const SESSION_MB = 512;
+
 export interface Caller {
   send(call: Call): Promise<Answer>;
   close(): void;
 }
 
 export function openCaller(url: string): Caller {
-  const connect = () => http2.connect(url).on("error", () => undefined);
+  const connect = () => http2.connect(url, { maxSessionMemory: SESSION_MB }).on("error", () => undefined);
   let session = connect();
   const open = () => {
     // A connection may be ended by what was sent on it.
@@ -55,7 +62,10 @@ function pathOf({ parent, name }: DescMethod): string {
   return `/${parent.typeName}/${name}`;
 }
 
-async function overHttp1(url: string, { method, protocol, messages, token }: Call): Promise<Answer> {
+async function overHttp1(
+  url: string,
+  { method, protocol, messages, token, packing, timeoutMs = DEADLINE_MS }: Call,
+): Promise<Answer> {
   const type = { "connect-json": "application/json", "connect-proto": "application/proto" }[protocol as string];
   const message = messages[0] as Buffer;
   const answer = await fetch(url + pathOf(method), {
@@ -63,9 +73,10 @@ async function overHttp1(url: string, { method, protocol, messages, token }: Cal
     headers: {
       "content-type": type ?? "application/grpc-web+proto",
       "x-worker-token": token,
-      ...(type === undefined ? { "grpc-timeout": `${DEADLINE_MS}m` } : { "connect-timeout-ms": `${DEADLINE_MS}` }),
+      ...(type === undefined ? { "grpc-timeout": `${timeoutMs}m` } : { "connect-timeout-ms": `${timeoutMs}` }),
+      ...(packing === undefined ? {} : { [type === undefined ? "grpc-encoding" : "content-encoding"]: packing }),
     },
-    body: new Uint8Array(type === undefined ? envelope(message) : message),
+    body: new Uint8Array(type === undefined ? enveloped(message, packing) : message),
   });
   const bytes = Buffer.from(await answer.arrayBuffer());
   if (type === undefined) return webAnswer(method, answer.headers, bytes);
@@ -93,14 +104,18 @@ function webAnswer(method: DescMethod, headers: Headers, bytes: Buffer): Answer 
   );
 }
 
-function overHttp2(session: http2.ClientHttp2Session, { method, messages, token }: Call): Promise<Answer> {
+function overHttp2(
+  session: http2.ClientHttp2Session,
+  { method, messages, token, packing, timeoutMs = method.methodKind === "unary" ? DEADLINE_MS : STREAM_MS }: Call,
+): Promise<Answer> {
   const stream = session.request({
     ":method": "POST",
     ":path": pathOf(method),
     "content-type": "application/grpc",
     te: "trailers",
     "x-worker-token": token,
-    "grpc-timeout": `${method.methodKind === "unary" ? DEADLINE_MS : STREAM_MS}m`,
+    "grpc-timeout": `${timeoutMs}m`,
+    ...(packing === undefined ? {} : { "grpc-encoding": packing }),
   });
   const chunks: Buffer[] = [];
   const trailers = new Headers();
@@ -117,8 +132,12 @@ function overHttp2(session: http2.ClientHttp2Session, { method, messages, token 
       if (!trailers.has("grpc-status")) resolve(unreadable(`the stream was closed with ${stream.rstCode}`));
       else resolve(trailed(method, trailers, framesOf(Buffer.concat(chunks))));
     });
-    stream.end(Buffer.concat(messages.map((message) => envelope(message))));
+    stream.end(Buffer.concat(messages.map((message) => enveloped(message, packing))));
   });
+}
+
+function enveloped(message: Buffer, packing: Call["packing"]): Buffer {
+  return envelope(message, message.length, packing === undefined ? 0 : 1);
 }
 
 interface Framed {

@@ -8,10 +8,15 @@ import { findDrift } from "../../src/store/drift.ts";
 import { test as base } from "../support/db.ts";
 import { withToken } from "../support/rpc-clients.ts";
 import { type Known, WORKER } from "./fuzz-values.ts";
+import { type GoodClient, startGoodClient } from "./good-client.ts";
 import { API_TOKEN, type HostileBroker, startHostileBroker, WORKER_TOKEN } from "./hostile-broker.ts";
+import { versionOf } from "./under-attack.ts";
 
 export interface Quarry {
   broker: HostileBroker;
+  /** Works beside the fuzz, which may take its jobs. */
+  client: GoodClient;
+  postgres: string;
   known: Known;
 }
 
@@ -21,9 +26,13 @@ const CLAIMED = 60;
 
 export const test = base.extend<{ quarry: Quarry }>({
   quarry: [
-    async ({ url }, use) => {
+    async ({ url, pools }, use) => {
       const broker = await startHostileBroker(url);
-      await use({ broker, known: await fill(broker) });
+      const known = await fill(broker);
+      const client = await startGoodClient(broker.url, { shared: true });
+      await client.after(600);
+      await use({ broker, client, known, postgres: await versionOf(pools) });
+      await client.stop();
       await broker.stop();
     },
     { scope: "file" },
@@ -36,7 +45,11 @@ async function fill({ url: baseUrl }: HostileBroker): Promise<Known> {
   const all = Array.from({ length: JOBS }, (_, at) => ({ id: `fuzz-${at}`, type: TYPES[at % TYPES.length] as string }));
   await jobs.dispatch({ jobs: all });
   const { jobs: claimed } = await worker.claim({ workerId: WORKER, maxJobs: CLAIMED });
-  return { jobIds: all.map(({ id }) => id), leaseTokens: claimed.map(({ leaseToken }) => leaseToken) };
+  return {
+    jobIds: all.map(({ id }) => id),
+    leaseTokens: claimed.map(({ leaseToken }) => leaseToken),
+    drawn: new Set(),
+  };
 }
 
 /** Rows that break an invariant, one line each. */

@@ -5,6 +5,11 @@ import { integer, isText, type Known, ODD_TEXTS, someFields, textFor } from "./f
 
 const deep = (open: string, close: string, levels: number) => `${open.repeat(levels)}${close.repeat(levels)}`;
 
+const DURATION = "google.protobuf.Duration";
+const TIMESTAMP = "google.protobuf.Timestamp";
+/** Messages that JSON has a text of its own for, without fields. */
+export const AS_TEXT: readonly string[] = [DURATION, TIMESTAMP];
+
 /** What may stand anywhere in place of a value. Some of it is no JSON. */
 const ODD_VALUES: readonly string[] = [
   "null",
@@ -61,7 +66,7 @@ export function jsonRequest(message: DescMessage, known: Known): fc.Arbitrary<st
 }
 
 function messageText(message: DescMessage, known: Known, depth = 0): fc.Arbitrary<string> {
-  const pairs = someFields(message).chain((fields) =>
+  const pairs = someFields(message, known, "json").chain((fields) =>
     fc.tuple(...fields.map((field) => pairText(field, known, depth))),
   );
   const odd = fc
@@ -100,9 +105,9 @@ function fittingText(field: DescField, known: Known, depth: number): fc.Arbitrar
 function singleText(field: DescField, known: Known, depth: number): fc.Arbitrary<string> {
   if (field.message !== undefined) {
     switch (field.message.typeName) {
-      case "google.protobuf.Duration":
+      case DURATION:
         return fc.constantFrom('"0s"', '"0.001s"', '"0.05s"', '"-1s"', '"1s"', '"86400s"', '"315576000000s"', '"1"');
-      case "google.protobuf.Timestamp":
+      case TIMESTAMP:
         return fc.constantFrom('"2026-01-02T03:04:05Z"', '"1970-01-01T00:00:00Z"', '"9999-12-31T23:59:59Z"', '"now"');
       default:
         return depth > 4 ? fc.constant("{}") : messageText(field.message, known, depth + 1);

@@ -6,7 +6,13 @@ import fc from "fast-check";
 export interface Known {
   jobIds: readonly string[];
   leaseTokens: readonly string[];
+  /** Each field that a case has had, with its form: "json Message.field". */
+  drawn: Set<string>;
 }
+
+export type Form = "json" | "binary";
+
+export const nameOf = (form: Form, field: DescField): string => `${form} ${field.parent.name}.${field.name}`;
 
 export const WORKER = "fuzz-worker";
 
@@ -144,8 +150,15 @@ export const integer: fc.Arbitrary<bigint> = fc.oneof(
   { arbitrary: fc.bigInt(-(2n ** 64n), 2n ** 64n), weight: 1 },
 );
 
-/** Some of a message's fields, the same one perhaps twice. */
-export function someFields(message: DescMessage): fc.Arbitrary<DescField[]> {
+/** Some of a message's fields, the same one perhaps twice; they are noted as drawn. */
+export function someFields(message: DescMessage, known: Known, form: Form): fc.Arbitrary<DescField[]> {
+  return anyFields(message).map((fields) => {
+    for (const field of fields) known.drawn.add(nameOf(form, field));
+    return fields;
+  });
+}
+
+function anyFields(message: DescMessage): fc.Arbitrary<DescField[]> {
   if (message.fields.length === 0) return fc.constant([]);
   const all: DescField[] = [...message.fields];
   const any = fc.constantFrom(...all);

@@ -1,19 +1,21 @@
 /** Every message of every service, by its descriptor, with values that fit and values that nobody would send. */
-import type { DescMethod } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
-import { expect } from "vitest";
+import { expect, type TestContext } from "vitest";
 import { AdminService } from "../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { WorkerService } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { REASONS } from "../../src/rpc/errors.ts";
+import type { Sql } from "../../src/store/db.ts";
 import { binaryRequest } from "./fuzz-binary.ts";
 import { type Answer, type Call, openCaller, PROTOCOLS } from "./fuzz-calls.ts";
-import { brokenRows, test } from "./fuzz-ground.ts";
-import { jsonRequest } from "./fuzz-json.ts";
-import type { Known } from "./fuzz-values.ts";
+import { brokenRows, type Quarry, test } from "./fuzz-ground.ts";
+import { AS_TEXT, jsonRequest } from "./fuzz-json.ts";
+import { type Form, type Known, nameOf } from "./fuzz-values.ts";
 import { API_TOKEN, WORKER_TOKEN } from "./hostile-broker.ts";
-import { sized } from "./under-attack.ts";
+import { count, sized } from "./size.ts";
+import { CALLS, judgeTimes, memoryBack, RSS_ROOM_MB, tell, watchPeak } from "./under-attack.ts";
 
 const METHODS = [WorkerService, JobService, AdminService].flatMap(({ methods }) => methods);
 const UNARY = METHODS.filter(({ methodKind }) => methodKind === "unary");
@@ -53,13 +55,13 @@ function faultOf(
   return undefined;
 }
 
-async function fuzz(url: string, arbitrary: fc.Arbitrary<Call>, count: number): Promise<Map<string, number>> {
+async function fuzz(url: string, arbitrary: fc.Arbitrary<Call>, cases: number): Promise<Map<string, number>> {
   const caller = openCaller(url);
   const answers = new Map<string, number>();
   const batch = fc.array(arbitrary, { minLength: ABREAST, maxLength: ABREAST });
-  const holds = fc.asyncProperty(batch, async (cases) => {
+  const holds = fc.asyncProperty(batch, async (calls) => {
     const faults = await Promise.all(
-      cases.map(async (one) => {
+      calls.map(async (one) => {
         const answer = await caller.send(one);
         const kind = answer.code === 0 ? "OK" : `${Code[answer.code]} ${answer.reason}`;
         answers.set(kind, (answers.get(kind) ?? 0) + 1);
@@ -69,38 +71,79 @@ async function fuzz(url: string, arbitrary: fc.Arbitrary<Call>, count: number): 
     expect(faults.filter((fault) => fault !== undefined)).toEqual([]);
   });
   try {
-    await fc.assert(holds, { numRuns: Math.ceil(count / ABREAST), endOnFailure: true });
+    await fc.assert(holds, { numRuns: Math.ceil(cases / ABREAST), endOnFailure: true });
   } finally {
     caller.close();
   }
   return answers;
 }
 
-test("every field of every unary message, in each protocol", async ({ quarry: { broker, known }, pools, annotate }) => {
-  const rss = await broker.settled();
-  const count = sized(3_000, 100_000);
+/** A hundred thousand calls as fast as they are answered, twenty at a time, are a crowd, whatever is in them. */
+const WHY = "twenty calls at a time, each of which takes the time that a call takes";
+const P99_MS = 1_000;
+
+/** Fuzzes with so many cases, and expects what holds of the broker, its rows and its good client whatever they are. */
+async function withstandsFuzz(
+  { broker, client, known, postgres }: Quarry,
+  arbitrary: fc.Arbitrary<Call>,
+  cases: number,
+  sql: Sql,
+  context: Pick<TestContext, "annotate" | "task">,
+): Promise<Map<string, number>> {
+  known.drawn.clear();
+  const mark = broker.mark();
+  const rss = { before: await broker.settled(), peak: 0, after: 0 };
+  await client.figures();
+  const before = await client.after(CALLS);
   const since = performance.now();
-  const answers = await fuzz(broker.url, calls(UNARY, known), count);
-  const took = ((performance.now() - since) / 1_000).toFixed(1);
-  const after = await broker.settled();
-  await annotate(`${count} cases in ${took} s, RSS ${rss.toFixed(0)} → ${after.toFixed(0)} MB: ${told(answers)}`);
-  // It is no fuzz of the front door alone.
-  expect(answers.get("OK") ?? 0).toBeGreaterThan(count / 20);
-  expect(answers.size).toBeGreaterThan(5);
+  const peak = watchPeak(broker);
+  const answers = await fuzz(broker.url, arbitrary, cases).finally(peak.stop);
+  const tookMs = performance.now() - since;
+  const during = await client.after(CALLS);
+  rss.peak = peak.mb();
+  rss.after = await memoryBack(broker, rss.before);
+  const size = count(cases, "cases");
+  await tell(context, { size, rounds: 1, tookMs, before, during, p99BoundMs: P99_MS, why: WHY, rss, postgres });
+  await context.annotate(told(answers));
   expect(broker.exit).toBeUndefined();
-  expect(broker.faults()).toEqual([]);
-  expect(after).toBeLessThan(rss + 50);
-  expect(await brokenRows(pools.sql)).toEqual([]);
+  expect(broker.faults(mark)).toEqual([]);
+  expect(rss.after - rss.before).toBeLessThanOrEqual(RSS_ROOM_MB);
+  expect([...before.failures, ...during.failures]).toEqual([]);
+  expect(await brokenRows(sql)).toEqual([]);
+  judgeTimes(during, P99_MS);
+  return answers;
+}
+
+test("every field of every unary message, in each protocol", async ({ quarry, pools, annotate, task }) => {
+  const cases = sized(3_000, 100_000);
+  const answers = await withstandsFuzz(quarry, calls(UNARY, quarry.known), cases, pools.sql, { annotate, task });
+  // It is no fuzz of the front door alone.
+  expect(answers.get("OK") ?? 0).toBeGreaterThan(cases / 20);
+  expect(answers.size).toBeGreaterThan(5);
+  expect([...quarry.known.drawn].sort()).toEqual([...fieldsOf(UNARY, "json"), ...fieldsOf(UNARY, "binary")].sort());
 });
 
-test("every field of the streams' messages", async ({ quarry: { broker, known }, pools, annotate }) => {
-  const count = sized(600, 20_000);
-  const answers = await fuzz(broker.url, calls(STREAMS, known), count);
-  await annotate(`${count} cases: ${told(answers)}`);
-  expect(broker.exit).toBeUndefined();
-  expect(broker.faults()).toEqual([]);
-  expect(await brokenRows(pools.sql)).toEqual([]);
+test("every field of the streams' messages", async ({ quarry, pools, annotate, task }) => {
+  const cases = sized(600, 20_000);
+  await withstandsFuzz(quarry, calls(STREAMS, quarry.known), cases, pools.sql, { annotate, task });
+  expect([...quarry.known.drawn].sort()).toEqual(fieldsOf(STREAMS, "binary").sort());
 });
+
+/** All fields that requests of these methods can have, however deep. */
+function fieldsOf(methods: readonly DescMethod[], form: Form): string[] {
+  const names = new Set<string>();
+  const seen = new Set<DescMessage>();
+  const next = methods.map(({ input }) => input);
+  for (let message = next.pop(); message !== undefined; message = next.pop()) {
+    if (seen.has(message) || (form === "json" && AS_TEXT.includes(message.typeName))) continue;
+    seen.add(message);
+    for (const field of message.fields) {
+      names.add(nameOf(form, field));
+      if (field.message !== undefined) next.push(field.message);
+    }
+  }
+  return [...names];
+}
 
 function told(answers: Map<string, number>): string {
   return [...answers]

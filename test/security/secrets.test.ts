@@ -19,6 +19,7 @@ const WEBHOOK_SECRET = `whsec_${Buffer.from("canary-webhook-secret-of-32-bytes")
 const SECRETS = {
   "a worker's token": "canary-worker-token-0123456789",
   "an operator's token": "canary-api-token-0123456789",
+  "a reader's token": "canary-read-token-0123456789",
   "a token that is mistyped": "canary-worker-token-012345678",
   "the database's password": "canary-database-password",
   "a webhook's secret": WEBHOOK_SECRET,
@@ -41,6 +42,7 @@ function environment(url: string): Record<string, string> {
     DATABASE_URL: database.href,
     INTERNAL_WORKER_TOKEN: `${SECRETS["a worker's token"]},another-token-0123456789`,
     INTERNAL_API_TOKEN: SECRETS["an operator's token"],
+    INTERNAL_READ_TOKEN: SECRETS["a reader's token"],
     LOG_LEVEL: "trace",
     WEBHOOK_ALLOW_PRIVATE: "true",
     WEBHOOK_ALLOW_HTTP: "true",
@@ -56,7 +58,7 @@ async function useAll({ url }: HostileBroker, endpoint: string): Promise<string>
       (err) => heard.push(shown({ message: err.message, ...err })),
     );
   // Those of an operator first, so that there are jobs for the worker.
-  const tokens = ["an operator's token", "a worker's token", "a token that is mistyped"] as const;
+  const tokens = ["an operator's token", "a worker's token", "a reader's token", "a token that is mistyped"] as const;
   for (const token of tokens) {
     for (const prefix of ["", "Bearer "]) {
       for (const transport of Object.values(transports(url, prefix + SECRETS[token]))) {
@@ -80,6 +82,7 @@ async function useAll({ url }: HostileBroker, endpoint: string): Promise<string>
         await note(admin.listWebhooks({}));
         await note(admin.listWorkers({}));
         await note(admin.getServerInfo({ includeSettings: true }));
+        await note(jobs.listJobs({}));
       }
     }
     const headers = { "x-worker-token": SECRETS[token], "content-type": "application/json" };
