@@ -12,7 +12,7 @@ const CLAIM = "aibroker.v1.WorkerService/Claim";
 const REFLECTION = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const EMPTY = envelope(Buffer.alloc(0));
 
-const IDLE = sized(1_000, 10_000);
+const IDLE = sized(500, 10_000);
 const SLOW = IDLE / 10;
 const HEADS = sized(100, 1_000);
 const MANY_FIELDS = sized(50, 500);

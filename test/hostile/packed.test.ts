@@ -13,7 +13,7 @@ import { test } from "./under-attack.ts";
 const MIB = 1024 * 1024;
 const UNPACKED_MIB = sized(100, 1_000);
 /** The same, at the same time. */
-const ABREAST = 4;
+const ABREAST = sized(1, 4);
 const TIMEOUT_MS = 60_000;
 
 /** Unpacking keeps four threads at work, on as many cores as there are. */
