@@ -38,6 +38,14 @@ export interface Ledger {
   unknown: { hash: string; when: number }[];
 }
 
+/**
+ * Contents that a migration has had before: the first 0007 left the same schema and could make a writer the victim of a
+ * deadlock while it ran. Databases that had it have had the migration.
+ */
+const EARLIER: Readonly<Record<string, string>> = {
+  e0a591e7a62e5f8b87ba26f5728d5f9bb3ddff05a21331742bb6b3ede2a5d3e9: "0007_results",
+};
+
 /** Reads Drizzle's ledger; a database without one has run nothing. */
 export async function readLedger(sql: Sql): Promise<Ledger> {
   const known = knownMigrations();
@@ -45,13 +53,13 @@ export async function readLedger(sql: Sql): Promise<Ledger> {
   const rows = table?.["there"]
     ? await sql`SELECT hash, created_at::text AS at FROM drizzle.__drizzle_migrations ORDER BY created_at`
     : [];
-  const hashes = new Set(rows.map((row) => String(row["hash"])));
+  const hashNow = (hash: string) => known.find(({ tag }) => tag === EARLIER[hash])?.hash ?? hash;
+  const found = rows.map((row) => ({ hash: hashNow(String(row["hash"])), when: Number(row["at"]) }));
+  const hashes = new Set(found.map(({ hash }) => hash));
   return {
     run: known.filter((migration) => hashes.has(migration.hash)),
     pending: known.filter((migration) => !hashes.has(migration.hash)),
-    unknown: rows
-      .filter((row) => !known.some((migration) => migration.hash === row["hash"]))
-      .map((row) => ({ hash: String(row["hash"]), when: Number(row["at"]) })),
+    unknown: found.filter(({ hash }) => !known.some((migration) => migration.hash === hash)),
   };
 }
 

@@ -134,3 +134,14 @@ test("is refused, and unchanged, where somebody else has taken a name that it ne
   await expect(migrate(url)).rejects.toThrow(/view ai_broker is there already/);
   expect(await fingerprint(sql)).toEqual(before);
 });
+
+test("a database that had the first 0007, which left the same schema, is up to date, and has nothing to do", async () => {
+  const { url, sql } = await emptyDatabase();
+  await migrate(url);
+  const first = "e0a591e7a62e5f8b87ba26f5728d5f9bb3ddff05a21331742bb6b3ede2a5d3e9";
+  const { hash = "" } = knownMigrations().find(({ tag }) => tag === "0007_results") ?? {};
+  const changed = await sql`UPDATE drizzle.__drizzle_migrations SET hash = ${first} WHERE hash = ${hash}`;
+  expect(changed.count).toBe(1);
+  expect(await schemaState(sql)).toMatchObject({ state: "current" });
+  expect(await migrate(url)).toMatchObject({ done: [] });
+});
