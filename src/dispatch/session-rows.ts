@@ -57,11 +57,15 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
     await runStatement(() => resizeSessions(db.reserved, items));
     return nothing(items);
   }, BATCH);
-  const owed = new Map<string, SessionRef>();
+  const owed = new Set<SessionRef>();
   const end = async (ref: SessionRef) => {
-    owed.set(ref.sessionId, ref);
-    await ends.add([ref]);
-    owed.delete(ref.sessionId);
+    owed.delete(ref);
+    try {
+      await ends.add([ref]);
+    } catch (err) {
+      owed.add(ref);
+      throw err;
+    }
   };
   const unheld = createCoalescer<StillHeld, undefined>(async (items) => {
     onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
@@ -70,7 +74,7 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
   return {
     open: async (opening: Opening) => (await opens.add([opening]))[0] as Opened,
     end,
-    endOwed: () => Promise.all([...owed.values()].map(end)),
+    endOwed: () => Promise.all([...owed].map(end)),
     resize: (ref: Resizing) => sizes.add([ref]),
     reclaimUnheld: async ({ instanceId, sessionId }: SessionRef, held: string[]) =>
       void (await unheld.add([{ instanceId, sessionId, held }])),

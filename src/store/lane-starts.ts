@@ -52,18 +52,19 @@ export function createLaneStarts(options: LaneStartsOptions): LaneStarts {
   /** Never rejects. */
   async function renew(): Promise<void> {
     const since = now();
-    const isSurvey = starts === undefined || since >= surveyAt;
-    if (isUnderWay || since < (isSurvey ? surveyAt : stepAt)) return;
+    // Without a place to go on from it is a survey.
+    const from = since >= surveyAt ? undefined : starts;
+    if (isUnderWay || since < (from === undefined ? surveyAt : stepAt)) return;
     isUnderWay = true;
     try {
-      starts = starts === undefined || isSurvey ? await survey(db, oldSnapshotSeconds) : await step(db, starts);
+      starts = from === undefined ? await survey(db, oldSnapshotSeconds) : await step(db, from);
     } catch (err) {
       starts = undefined;
       onError(err);
     }
     const restMs = (now() - since) * SHARE;
-    if (isSurvey) surveyAt = now() + Math.max(AGAIN_MS, restMs);
-    stepAt = now() + Math.max(STEP_MS, isSurvey ? 0 : restMs);
+    if (from === undefined) surveyAt = now() + Math.max(AGAIN_MS, restMs);
+    stepAt = now() + Math.max(STEP_MS, from === undefined ? 0 : restMs);
     isUnderWay = false;
   }
 
