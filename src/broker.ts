@@ -159,7 +159,10 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     onNotice: (message) => log.debug({ message }, "the database says"),
   });
   const identity = { version: packageVersion(), instanceId: randomUUID(), startedAt: new Date() };
-  const onError = (err: unknown) => log.warn({ err }, "the queue could not be watched; it is looked at again soon");
+  const closing = new AbortController();
+  // What was under way when the pools close fails, and nobody looks again then.
+  const onError = (err: unknown) =>
+    closing.signal.aborted || log.warn({ err }, "the queue could not be watched; it is looked at again soon");
   const waiters = new Waiters({ look: (limit) => due(db.sql, limit), pollMs: config.pollEveryMs, onError });
   const bell = createBell({
     sql: db.sql,
@@ -195,7 +198,8 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   const ec2 = createEc2({ db, log, brokerId: identity.instanceId, settings: config });
   const webhooks = createWebhooks({ db, identity, settings: config, handlers, log, recorder: metrics.webhooks });
   const seen = createSeen();
-  return { db, identity, waiters, bell, metrics, moves, streams, watches, statsWatches, ec2, webhooks, seen, onError };
+  const watched = { waiters, bell, streams, watches, statsWatches };
+  return { db, log, identity, ...watched, metrics, moves, ec2, webhooks, seen, closing };
 }
 
 type Core = ReturnType<typeof createCore>;
@@ -210,14 +214,17 @@ async function closeCore({
   statsWatches,
   ...rest
 }: Core): Promise<void> {
-  const { seen, onError } = rest;
+  const { seen, closing, log } = rest;
+  closing.abort();
   waiters.stop();
   statsWatches.stop();
   await streams.stop();
   await watches.stop();
   await bell.stop();
-  await forgetBroker(db.sql, identity.instanceId).catch(onError);
-  await seen.flush(db.sql).catch(onError);
+  const unsaid = (err: unknown) =>
+    log.warn({ err }, "the database could not be told that this broker ends; it finds out");
+  await forgetBroker(db.sql, identity.instanceId).catch(unsaid);
+  await seen.flush(db.sql).catch(unsaid);
   await db.close();
 }
 

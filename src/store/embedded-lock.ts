@@ -9,6 +9,8 @@ const WATCH_MS = 500;
 
 export interface Lock {
   pid: number;
+  /** When it was started, as it wrote it: in containers pids come again soon. */
+  startedAt: string;
   port: number;
   socketDir: string;
   /** "starting", "ready", "stopping", or "" in the first moment. */
@@ -18,10 +20,16 @@ export interface Lock {
 /** Reads the lock of a data folder; undefined if nobody holds or left one, or if it is not whole yet. */
 export async function readLock(pgdata: string): Promise<Lock | undefined> {
   const text = await readFile(join(pgdata, "postmaster.pid"), "utf8").catch(() => "");
-  const [pid, , , port, socketDir, , , status] = text.split("\n").map((line) => line.trim());
+  const [pid, , startedAt, port, socketDir, , , status] = text.split("\n").map((line) => line.trim());
   if (!Number(pid)) return undefined;
   // A negative pid is a Postgres in single-user mode.
-  return { pid: Math.abs(Number(pid)), port: Number(port), socketDir: socketDir ?? "", status: status ?? "" };
+  return {
+    pid: Math.abs(Number(pid)),
+    startedAt: startedAt ?? "",
+    port: Number(port),
+    socketDir: socketDir ?? "",
+    status: status ?? "",
+  };
 }
 
 /**
@@ -33,11 +41,19 @@ export async function isLive(lock: Lock, pgdata: string): Promise<boolean> {
   return lock.socketDir !== "" && (await answers(`${lock.socketDir}/.s.PGSQL.${lock.port}`));
 }
 
-/** Resolves when the holder of a lock is gone, seen half a second later at most, or when the signal comes. */
+/**
+ * Resolves when the holder of a lock is gone, seen half a second later at most, or when the signal comes. Another one
+ * may have come by then, which answers at the same address: that the folder is still held by this one counts as well.
+ */
 export async function untilGone(lock: Lock, pgdata: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && (await isLive(lock, pgdata))) {
+  while (!signal.aborted && (await holds(lock, pgdata)) && (await isLive(lock, pgdata))) {
     await sleep(WATCH_MS, undefined, { signal, ref: false }).catch(() => undefined);
   }
+}
+
+async function holds(lock: Lock, pgdata: string): Promise<boolean> {
+  const now = await readLock(pgdata);
+  return now?.pid === lock.pid && now.startedAt === lock.startedAt;
 }
 
 /** Whether a process exists; one of another user counts. */

@@ -14,7 +14,7 @@ export interface Tenancy extends Run {
 
 const START_TIMEOUT_MS = 60_000;
 const RETRY_MS = 50;
-/** How long a Postgres whose owner is dead gets to end by itself, as its guard has told it. */
+/** How long a Postgres whose owner is dead gets to end by itself, as its guard has told it, or a new owner to sign. */
 const ORPHAN_GRACE_MS = 1_000;
 
 /**
@@ -24,12 +24,16 @@ const ORPHAN_GRACE_MS = 1_000;
 export async function bringUp(place: Place, settings: Record<string, string>, signal: AbortSignal): Promise<Tenancy> {
   const since = performance.now();
   let said = "";
+  let orphan = { pid: 0, seenAt: 0 };
   while (performance.now() - since < START_TIMEOUT_MS && !signal.aborted) {
     const waitedMs = performance.now() - since;
     const lock = await readLock(place.pgdata);
     if (lock !== undefined && (await isLive(lock, place.pgdata))) {
       if (lock.status === "ready" && !(await isOrphan(place, lock))) return share(place, lock);
-      if (lock.status === "ready" && waitedMs > ORPHAN_GRACE_MS) process.kill(lock.pid, "SIGINT");
+      if (lock.status === "ready") {
+        if (orphan.pid !== lock.pid) orphan = { pid: lock.pid, seenAt: waitedMs };
+        if (waitedMs - orphan.seenAt > ORPHAN_GRACE_MS) process.kill(lock.pid, "SIGINT");
+      }
       said = `Process ${lock.pid} holds the folder and does not become ready (${lock.status || "starting"}).`;
     } else {
       const started = await startPostgres(place, settings, signal);

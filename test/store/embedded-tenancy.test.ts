@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { exists } from "../../src/store/embedded-lock.ts";
@@ -135,6 +136,49 @@ test("an orphan that does not end by itself is told to, and replaced", async ({ 
   expect(tenancy.attached).toBe(false);
   expect(tenancy.pid).not.toBe(orphan.pid);
   expect(orphan.child.exitCode).toBe(0);
+});
+
+test("one that took a while to start is given its time to sign", async ({ dataDir, ends }) => {
+  const place = await givenPlace(dataDir, holds);
+  const other = await givenOther(place, ends);
+  await writeFile(join(dataDir, "postgres.owner"), `${GONE}\n`);
+  const now = performance.now.bind(performance);
+  let looks = 0;
+  // It is waited for since a minute, less a little, and ready only now.
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now() + (looks++ > 0 ? 50_000 : 0));
+  ends.push(() => clock.mockRestore());
+  const brought = bringUp(place, {}, never);
+  await until("it was looked at some times", () => looks > 9);
+  await writeFile(join(dataDir, "postgres.owner"), `${process.pid}\n`);
+  const tenancy = await brought;
+  expect(tenancy).toMatchObject({ attached: true, pid: other.pid });
+  await tenancy.stop();
+  expect(exists(other.pid)).toBe(true);
+});
+
+test("its end is seen by those who share it, also where another answers at its address at once", async ({
+  dataDir,
+  ends,
+}) => {
+  const place = await givenPlace(dataDir, holds);
+  const first = await givenOther(place, ends);
+  const lock = (pid: number, since: number) =>
+    writeFile(
+      join(place.pgdata, "postmaster.pid"),
+      `${pid}\n${place.pgdata}\n${since}\n5432\n${place.socketDir}\n\n\nready\n`,
+    );
+  await mkdir(place.socketDir);
+  const server = createServer((socket) => socket.destroy()).listen(join(place.socketDir, ".s.PGSQL.5432"));
+  await once(server, "listening");
+  ends.push(() => server.close());
+  // Another one, and one that has the pid of the one before, as in a container that was started again.
+  for (const next of [lock.bind(null, first.pid + 1, 7), lock.bind(null, first.pid, 8)]) {
+    await lock(first.pid, 7);
+    const tenancy = await bringUp(place, {}, never);
+    expect(tenancy.attached).toBe(true);
+    await next();
+    await tenancy.gone;
+  }
 });
 
 test("one that cannot say whose it is does not stay", async ({ dataDir }) => {

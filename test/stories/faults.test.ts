@@ -1,5 +1,7 @@
 /** Whole lives in which something goes wrong. */
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
@@ -142,6 +144,23 @@ test("SIGTERM's stop: waiting claims are answered, new calls are told to go else
   await stopping;
   await expect(broker.jobs.listJobs({})).rejects.toMatchObject({ code: Code.Unavailable });
   void db;
+});
+
+test("a stop while the broker still waits for LISTEN is no fault: nothing is said of looking again", async ({
+  url,
+}) => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const asked = once(silent, "connection");
+  const { port } = silent.address() as AddressInfo;
+  const broker = await startTestBroker(url, {
+    DATABASE_URL: url,
+    DATABASE_DIRECT_URL: `postgresql://x@127.0.0.1:${port}/x`,
+  });
+  await asked;
+  await broker.stop();
+  silent.close();
+  expect(broker.lines.filter((line) => line.includes("looked at again"))).toEqual([]);
 });
 
 test("the database goes away and comes back: UNAVAILABLE with RetryInfo and NOT_SERVING meanwhile, and no restart", {
