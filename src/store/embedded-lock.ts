@@ -51,9 +51,10 @@ export async function untilGone(lock: Lock, pgdata: string, signal: AbortSignal)
   }
 }
 
+/** Unless the file names another one: that it cannot be read says nothing. */
 async function holds(lock: Lock, pgdata: string): Promise<boolean> {
   const now = await readLock(pgdata);
-  return now?.pid === lock.pid && now.startedAt === lock.startedAt;
+  return now === undefined || (now.pid === lock.pid && now.startedAt === lock.startedAt);
 }
 
 /** Whether a process exists; one of another user counts. */

@@ -24,14 +24,16 @@ const ORPHAN_GRACE_MS = 1_000;
 export async function bringUp(place: Place, settings: Record<string, string>, signal: AbortSignal): Promise<Tenancy> {
   const since = performance.now();
   let said = "";
-  let orphan = { pid: 0, seenAt: 0 };
+  let orphan = { name: "", seenAt: 0 };
+  let emptySince: number | undefined;
   while (performance.now() - since < START_TIMEOUT_MS && !signal.aborted) {
     const waitedMs = performance.now() - since;
     const lock = await readLock(place.pgdata);
     if (lock !== undefined && (await isLive(lock, place.pgdata))) {
       if (lock.status === "ready" && !(await isOrphan(place, lock))) return share(place, lock);
       if (lock.status === "ready") {
-        if (orphan.pid !== lock.pid) orphan = { pid: lock.pid, seenAt: waitedMs };
+        const name = `${lock.pid} ${lock.startedAt}`;
+        if (orphan.name !== name) orphan = { name, seenAt: waitedMs };
         if (waitedMs - orphan.seenAt > ORPHAN_GRACE_MS) process.kill(lock.pid, "SIGINT");
       }
       said = `Process ${lock.pid} holds the folder and does not become ready (${lock.status || "starting"}).`;
@@ -39,7 +41,8 @@ export async function bringUp(place: Place, settings: Record<string, string>, si
       const started = await startPostgres(place, settings, signal);
       if (started.kind === "ready") return await own(place, started.run);
       said = started.said;
-      if (!(await mayPass(place, said, waitedMs))) break;
+      emptySince = /lock file ".+" is empty/.test(said) ? (emptySince ?? waitedMs) : undefined;
+      if (!(await mayPass(place, said, waitedMs - (emptySince ?? waitedMs)))) break;
     }
     await sleep(RETRY_MS);
   }
@@ -57,8 +60,8 @@ async function own(place: Place, run: Run): Promise<Tenancy> {
   return { ...run, attached: false, place };
 }
 
-/** Whether a failed start is worth another try, after clearing away what a crash has left. */
-async function mayPass(place: Place, said: string, waitedMs: number): Promise<boolean> {
+/** Whether a failed start is worth another try, after clearing away what a crash has left: an empty lock since so long. */
+async function mayPass(place: Place, said: string, emptyMs: number): Promise<boolean> {
   // The last sessions of a Postgres that was killed need a moment to notice.
   if (said.includes("pre-existing shared memory block")) return true;
   const held = /lock file "(.+)" (already exists|is empty)/.exec(said);
@@ -66,7 +69,7 @@ async function mayPass(place: Place, said: string, waitedMs: number): Promise<bo
   const lock = await readLock(place.pgdata);
   if (lock !== undefined && (await isLive(lock, place.pgdata))) return true;
   // A file without a pid belongs to one that starts at this moment, or died at that moment.
-  if (held[2] === "is empty" && waitedMs < ORPHAN_GRACE_MS) return true;
+  if (held[2] === "is empty" && emptyMs < ORPHAN_GRACE_MS) return true;
   // Nobody lives here: the pid in the file belongs to another program by now. If not, shared memory still says no.
   await rm(join(place.pgdata, "postmaster.pid"), { force: true });
   await rm(join(place.socketDir, `.s.PGSQL.${place.port}.lock`), { force: true });
