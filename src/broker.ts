@@ -157,6 +157,8 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     statementTimeoutMs: config.statementTimeoutMs,
     lockTimeoutMs: config.lockTimeoutMs,
     onNotice: (message) => log.debug({ message }, "the database says"),
+    onSilence: (connections) =>
+      log.warn({ connections }, "Postgres owed an answer for too long; the connections were given up"),
   });
   const identity = { version: packageVersion(), instanceId: randomUUID(), startedAt: new Date() };
   const closing = new AbortController();

@@ -5,6 +5,8 @@ import { addressOf } from "./address.ts";
 import { drizzle, type PostgresJsDatabase } from "./drizzle.ts";
 import { openLines, type Sql } from "./lines.ts";
 import * as schema from "./schema.ts";
+import { type EveryTick, everyTick } from "./silence.ts";
+import { ENDED_TIMEOUT_MS } from "./statement-timeout.ts";
 
 export type { Sql };
 
@@ -16,6 +18,10 @@ export interface PoolOptions {
   applicationName?: string;
   /** What Postgres says by the way (NOTICE and above). */
   onNotice?: (message: string) => void;
+  /** Told when so many connections at once were given up, since Postgres owed an answer for too long (lines.ts). */
+  onSilence?: (connections: number) => void;
+  /** For tests, which make their own seconds. */
+  everyTick?: EveryTick;
 }
 
 export interface DatabaseOptions extends PoolOptions {
@@ -47,7 +53,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const sql = openLinesPool(options, options.poolSize, HOT);
   const reserved = openLinesPool(options, options.reservedSize, HOT);
   const background = openLinesPool({ ...options, ...BACKGROUND }, 1, HOT);
-  const cold = openLinesPool(options, 2, {});
+  const cold = openLinesPool(options, 2, {}, ENDED_TIMEOUT_MS);
   const direct = openPool({ ...options, url: options.directUrl ?? options.url }, 1);
   return {
     sql,
@@ -80,17 +86,35 @@ export const HOT = {
 // this side that gives way to whoever takes a result before its job, as Django's admin does.
 const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, applicationName: "ai-job-broker background" };
 
-/** For a broker: on connections that are never used again once they broke. */
-export function openLinesPool(options: PoolOptions, max: number, settings: Record<string, string>): Sql {
+/**
+ * For a broker: on connections that are never used again once they broke, or once they are silent for longer than a
+ * statement may take: `longestMs`, where some give themselves more time than the others.
+ */
+export function openLinesPool(options: PoolOptions, max: number, settings: Record<string, string>, longestMs = 0): Sql {
   const client = (own?: Record<string, unknown>) =>
     // One host: the socket is ours, and with several the driver waits for the next one.
     own === undefined
       ? openPool(options, 1, settings)
       : openClient(options, 1, settings, { ...own, host: "localhost", port: 5432 });
-  return openLines({ client, max, connectTimeoutMs: CONNECT_TIMEOUT_S * 1_000 });
+  return openLines({
+    client,
+    max,
+    connectTimeoutMs: CONNECT_TIMEOUT_S * 1_000,
+    silenceMs: ({ connection }) => Math.max(timeoutOf(connection), longestMs) + SILENCE_MS,
+    everyTick: options.everyTick ?? everyTick,
+    onSilence: options.onSilence,
+  });
+}
+
+/** In ms, with what stands in the URL's query, which counts before ours; Infinity for none, or another unit. */
+function timeoutOf({ statement_timeout }: Partial<Record<string, unknown>>): number {
+  const ms = Number(statement_timeout);
+  return ms > 0 ? ms : Number.POSITIVE_INFINITY;
 }
 
 const CONNECT_TIMEOUT_S = 10;
+/** After statement_timeout, for Postgres to say so. */
+const SILENCE_MS = 2_000;
 
 /** One pool, with the settings that the library's known traps ask for. */
 export function openPool(options: PoolOptions, max: number, settings: Record<string, string> = {}): Sql {

@@ -4,53 +4,72 @@
  * answer to the next one, and that one the next one's; and bytes that were not flushed then stand before the next start-up
  * message (test/store/lines.test.ts, docs/decisions/023). So each connection here is a client of its own, with one socket in
  * its life; all that is left in it when that ends is rejected.
+ *
+ * Where Postgres is gone and nobody says so (a machine without power, a firewall that has forgotten the connection), the
+ * kernel would wait a quarter of an hour. Postgres ends each statement by statement_timeout and says it: a connection that
+ * stays silent for longer than that is dead.
  */
-import net from "node:net";
+import type net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
+import { connectTo, Line, type MakeClient, over, type Query } from "./line.ts";
+import { type EveryTick, Silence } from "./silence.ts";
 
 export type Sql = postgres.Sql;
 
 export interface LinesOptions {
-  /** Makes a client: without a socket the one that statements are put together with, else one that has a single one. */
-  client: (own?: { socket: () => Promise<net.Socket>; onclose: () => void }) => Sql;
+  client: MakeClient;
   /** Connections at most. */
   max: number;
   connectTimeoutMs: number;
-}
-
-/** A statement of postgres.js: whoever has its handler decides where it runs. */
-interface Query extends Promise<unknown> {
-  handler: (query: Query) => void;
-  reject(error: Error): void;
+  /** How long Postgres may be silent that owes an answer, by the settings of a client; Infinity: for ever. */
+  silenceMs: (settings: postgres.ParsedOptions) => number;
+  everyTick: EveryTick;
+  /** Told when so many connections were given up for their silence. */
+  onSilence?: ((connections: number) => void) | undefined;
 }
 
 /** After a failed connect: so much longer for each in a row. */
 const BACKOFF_MS = 100;
 const MOST_BACKOFF_MS = 1_000;
 
-/** As a pool of postgres.js, but for reserve. A transaction has a connection of its own, of as many as there may be. */
+/** What is done in a transaction. */
+type Work<T> = (tx: postgres.TransactionSql) => Promise<T>;
+
+/**
+ * As a pool of postgres.js, but for reserve and savepoints. A transaction has a connection of its own, of as many as there may
+ * be.
+ */
 export function openLines(options: LinesOptions): Sql {
   const maker = options.client();
   const lines = new Lines(options, maker);
+  return Object.assign(
+    sqlOn(maker, (query) => lines.run(query)),
+    {
+      begin: <T>(...args: [Work<T>] | [string, Work<T>]) =>
+        args.length === 1 ? lines.begin("", args[0]) : lines.begin(...args),
+      reserve: () => Promise.reject(new Error("this pool has no connection to give away: use begin")),
+      end: async (how?: { timeout?: number }) => {
+        await Promise.all([lines.end(how), maker.end(how)]);
+      },
+    },
+  ) as unknown as Sql;
+}
+
+/** Statements that are put together as the maker's, and run where the handler says. */
+function sqlOn(maker: Sql, handler: Query["handler"]): Sql {
   const own = <T>(made: T): T => {
-    if (made instanceof Promise) (made as unknown as Query).handler = (query) => lines.run(query);
+    if (made instanceof Promise) (made as unknown as Query).handler = handler;
     return made;
   };
-  const pool = (first: never, ...rest: never[]) => own(maker(first, ...rest));
-  return Object.assign(pool, maker, {
-    unsafe: (...args: Parameters<Sql["unsafe"]>) => own(maker.unsafe(...args)),
-    begin: (...args: Parameters<Sql["begin"]>) => lines.begin((client) => client.begin(...args)),
-    reserve: () => Promise.reject(new Error("this pool has no connection to give away: use begin")),
-    end: async (how?: { timeout?: number }) => {
-      await Promise.all([lines.end(how), maker.end(how)]);
-    },
-  }) as unknown as Sql;
+  const sql = (first: never, ...rest: never[]) => own(maker(first, ...rest));
+  const unsafe = (...args: Parameters<Sql["unsafe"]>) => own(maker.unsafe(...args));
+  return Object.assign(sql, maker, { unsafe }) as unknown as Sql;
 }
 
 class Lines {
   readonly #options: LinesOptions;
-  readonly #maker: postgres.ParsedOptions;
+  readonly #maker: Sql;
   readonly #open = new Set<Line>();
   /** Those who wait until a transaction of another has ended. */
   readonly #waiting: (() => void)[] = [];
@@ -58,10 +77,13 @@ class Lines {
   /** Connects in a row that failed. */
   #failed = 0;
   #ended = false;
+  readonly #silence: Silence;
+  #stopTicking: (() => void) | undefined;
 
   constructor(options: LinesOptions, maker: Sql) {
     this.#options = options;
-    this.#maker = maker.options;
+    this.#maker = maker;
+    this.#silence = new Silence(options.silenceMs(maker.options));
   }
 
   /** On a connection that is idle, a new one, or the one with the least to do. */
@@ -70,21 +92,36 @@ class Lines {
     else this.#pick().run(query);
   }
 
-  async begin<T>(run: (client: Sql) => Promise<T>): Promise<T> {
-    if (this.#transactions.size < this.#options.max) return await this.#transaction(run);
+  /** With the options of BEGIN. */
+  async begin<T>(how: string, work: Work<T>): Promise<T> {
+    if (this.#transactions.size < this.#options.max) return await this.#transaction(how, work);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return await this.#transaction(run);
+    return await this.#transaction(how, work);
   }
 
-  async #transaction<T>(run: (client: Sql) => Promise<T>): Promise<T> {
+  /** Not the driver's own, which writes its ROLLBACK to a socket that it has lost, and so ends the process. */
+  async #transaction<T>(how: string, work: Work<T>): Promise<T> {
     if (this.#ended) throw over();
     const line = this.#made(() => undefined);
     this.#transactions.add(line);
-    line.pending += 1;
+    let fault: { error: unknown } | undefined;
+    const tx = sqlOn(this.#maker, (query) => {
+      query.catch((error: unknown) => {
+        fault ??= { error };
+      });
+      line.run(query);
+    });
     try {
-      return await run(line.client);
+      await tx.unsafe(`BEGIN ${how.replace(/[^a-z ]/gi, "")}`);
+      const result = await work(tx as unknown as postgres.TransactionSql);
+      // A COMMIT after a statement that failed would undo all, and say that it went well.
+      if (fault !== undefined) throw fault.error;
+      await tx`COMMIT`;
+      return result;
+    } catch (error) {
+      await tx`ROLLBACK`.catch(() => undefined);
+      throw error;
     } finally {
-      line.pending -= 1;
       this.#transactions.delete(line);
       void line.end({ timeout: 0 });
       this.#waiting.shift()?.();
@@ -93,6 +130,7 @@ class Lines {
 
   async end(how?: { timeout?: number }): Promise<void> {
     this.#ended = true;
+    this.#stopTicking?.();
     for (const wake of this.#waiting.splice(0)) wake();
     await Promise.all([...this.#open, ...this.#transactions].map((line) => line.end(how)));
   }
@@ -101,7 +139,7 @@ class Lines {
     let least: Line | undefined;
     for (const line of this.#open) {
       if (line.pending === 0) return line;
-      if (least === undefined || line.pending < least.pending) least = line;
+      if (least === undefined || this.#hasLess(line, least)) least = line;
     }
     if (least !== undefined && this.#open.size >= this.#options.max) return least;
     const line: Line = this.#made(() => this.#open.delete(line));
@@ -109,18 +147,33 @@ class Lines {
     return line;
   }
 
+  /** To do, or more hope to have it done. */
+  #hasLess(one: Line, other: Line): boolean {
+    const [isSuspect, wasSuspect] = [this.#silence.isSuspect(one), this.#silence.isSuspect(other)];
+    return isSuspect === wasSuspect ? one.pending < other.pending : wasSuspect;
+  }
+
   #made(onOver: () => void): Line {
-    const line = new Line(this.#options.client, () => this.#connect(), onOver);
+    this.#stopTicking ??= this.#options.everyTick(() => this.#listen());
+    const { client } = this.#options;
+    const line = new Line({ client, connect: () => this.#connect(), onOver, start: this.#silence.start });
     // Drizzle changes those of the pool that it is given.
-    Object.assign(line.client.options.parsers, this.#maker.parsers);
-    Object.assign(line.client.options.serializers, this.#maker.serializers);
+    Object.assign(line.client.options.parsers, this.#maker.options.parsers);
+    Object.assign(line.client.options.serializers, this.#maker.options.serializers);
     return line;
+  }
+
+  #listen(): void {
+    const { dead, unused } = this.#silence.look([...this.#open, ...this.#transactions]);
+    for (const line of dead) line.cut();
+    for (const line of unused) if (!this.#transactions.has(line)) line.cut();
+    if (dead.length > 0) this.#options.onSilence?.(dead.length);
   }
 
   async #connect(): Promise<net.Socket> {
     if (this.#failed > 0) await sleep(Math.min(MOST_BACKOFF_MS, BACKOFF_MS * this.#failed));
     try {
-      const socket = await connectTo(this.#maker, this.#options.connectTimeoutMs);
+      const socket = await connectTo(this.#maker.options, this.#options.connectTimeoutMs);
       this.#failed = 0;
       return socket;
     } catch (error) {
@@ -128,96 +181,4 @@ class Lines {
       throw error;
     }
   }
-}
-
-/** One connection, from its first statement to its end. */
-class Line {
-  readonly client: Sql;
-  readonly #onOver: () => void;
-  readonly #handler: Query["handler"];
-  #wasOpened = false;
-  #isOver = false;
-  /** Statements under way. */
-  pending = 0;
-
-  constructor(client: LinesOptions["client"], connect: () => Promise<net.Socket>, onOver: () => void) {
-    this.#onOver = onOver;
-    this.client = client({ socket: () => this.#socket(connect), onclose: () => this.#retire() });
-    this.#handler = (this.client.unsafe("") as unknown as Query).handler;
-  }
-
-  run(query: Query): void {
-    this.pending += 1;
-    const done = () => {
-      this.pending -= 1;
-    };
-    query.then(done, done);
-    this.#handler(query);
-  }
-
-  async end(how?: { timeout?: number }): Promise<void> {
-    await this.client.end(how).catch(() => undefined);
-  }
-
-  async #socket(connect: () => Promise<net.Socket>): Promise<net.Socket> {
-    if (this.#wasOpened) throw over();
-    this.#wasOpened = true;
-    try {
-      const socket = await connect();
-      // Before the driver hears of it, so that it gets no more statements.
-      socket.once("error", () => this.#retire());
-      socket.once("close", () => this.#retire());
-      return socket;
-    } catch (error) {
-      this.#retire();
-      throw error;
-    }
-  }
-
-  /** Its socket is over: what is left in it, if anything is, will have no answer. */
-  #retire(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#onOver();
-    if (this.pending > 0) void this.end({ timeout: 0 });
-  }
-}
-
-/** As the driver says it: nothing was sent. */
-function over(): Error {
-  return Object.assign(new Error("the connection is over"), { code: "CONNECTION_ENDED" });
-}
-
-/** A socket to the first host that takes it. */
-async function connectTo(address: postgres.ParsedOptions, timeoutMs: number): Promise<net.Socket> {
-  const { path, host, port } = address;
-  if (typeof path === "string" && path !== "") return await connected({ path }, timeoutMs);
-  let fault: unknown;
-  for (const [at, name] of host.entries()) {
-    try {
-      return await connected({ host: name, port: port[at] ?? 5432 }, timeoutMs);
-    } catch (error) {
-      fault = error;
-    }
-  }
-  throw fault;
-}
-
-function connected(to: { path: string } | { host: string; port: number }, timeoutMs: number): Promise<net.Socket> {
-  const socket = net.connect(to);
-  return new Promise((resolve, reject) => {
-    const where = "path" in to ? to.path : `${to.host}:${to.port}`;
-    const late = Object.assign(new Error(`no connection to ${where} within ${timeoutMs} ms`), {
-      code: "CONNECT_TIMEOUT",
-    });
-    const timer = setTimeout(() => socket.destroy(late), timeoutMs);
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.off("error", reject);
-      // The driver takes the name for TLS from here.
-      resolve(Object.assign(socket, to));
-    });
-    socket.once("close", () => clearTimeout(timer));
-  });
 }

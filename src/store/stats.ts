@@ -3,7 +3,7 @@
 import { BrokerError } from "../errors.ts";
 import type { Database } from "./db.ts";
 import { sql } from "./drizzle.ts";
-import { isTimeout } from "./statement-timeout.ts";
+import { ENDED_TIMEOUT_MS, isTimeout } from "./statement-timeout.ts";
 
 export interface TypeStats {
   type: string;
@@ -29,8 +29,6 @@ export interface Stats {
 
 /** So many types at most, the first by name: types are free text, and an answer has a limit. */
 const MOST_TYPES = 10_000;
-/** Counting the ended jobs reads all of ai_job, so it may take longer than other statements. */
-const ENDED_TIMEOUT_MS = 30_000;
 
 /**
  * Counts pending and running jobs by the small tables, and the ended ones by ai_job if asked. All numbers are of one

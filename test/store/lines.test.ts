@@ -1,82 +1,9 @@
-import net from "node:net";
-import { expect, onTestFinished } from "vitest";
+import { expect } from "vitest";
 import type { BrokerError } from "../../src/errors.ts";
-import { addressOf } from "../../src/store/address.ts";
 import { asBrokerError } from "../../src/store/database-errors.ts";
 import { type Database, openLinesPool, type Sql } from "../../src/store/db.ts";
-import { test as base } from "../support/db.ts";
 import { until } from "../support/until.ts";
-
-/** A way to the test's Postgres whose connections can be reset, and which can be closed. */
-interface Way {
-  url: string;
-  /** Connections so far, and those that are open. */
-  made: number;
-  open: number;
-  reset(): void;
-  close(): Promise<void>;
-  reopen(): Promise<void>;
-}
-
-const test = base.extend<{ way: Way }>({
-  way: async ({ url }, use) => {
-    const { url: plain, host } = addressOf(url);
-    const target = new URL(plain);
-    const port = Number(target.port || 5432);
-    const open = new Set<net.Socket>();
-    const way: Way = {
-      url: "",
-      made: 0,
-      open: 0,
-      reset: () => undefined,
-      close: async () => undefined,
-      reopen: async () => undefined,
-    };
-    const server = net.createServer((near) => {
-      way.made += 1;
-      const far = host === undefined ? net.connect(port, target.hostname) : net.connect(`${host}/.s.PGSQL.${port}`);
-      way.open += 1;
-      open.add(near);
-      near.on("close", () => {
-        way.open -= 1;
-      });
-      near.on("error", () => undefined).on("close", () => far.destroy());
-      far.on("error", () => undefined).on("close", () => near.destroy());
-      near.pipe(far).pipe(near);
-    });
-    const listen = (at: number) => new Promise<void>((resolve) => server.listen(at, "127.0.0.1", resolve));
-    await listen(0);
-    const own = (server.address() as net.AddressInfo).port;
-    target.hostname = "127.0.0.1";
-    target.port = String(own);
-    way.url = target.href;
-    way.reset = () => {
-      for (const near of open) near.resetAndDestroy();
-      open.clear();
-    };
-    way.close = async () => {
-      const closed = new Promise((resolve) => server.close(resolve));
-      way.reset();
-      await closed;
-    };
-    way.reopen = () => listen(own);
-    await use(way);
-    way.reset();
-    server.close();
-  },
-});
-
-const LIMITS = { statementTimeoutMs: 10_000, lockTimeoutMs: 5_000 };
-
-function given(pool: Sql): Sql {
-  onTestFinished(() => pool.end({ timeout: 0 }));
-  return pool;
-}
-
-/** So long that the driver writes it at once. */
-const PADDING = "x".repeat(2_000);
-const say = async (sql: Sql, text: string) =>
-  (await sql`SELECT ${text}::text AS text, ${PADDING}::text AS padding`)[0]?.["text"] as string;
+import { given, LIMITS, say, test, type Way } from "../support/way.ts";
 
 /**
  * Breaks the connection under a statement and begins another between the socket's `error` and its `close`, then two more.
@@ -161,4 +88,43 @@ test("a transaction has a connection of its own, and waits for another's end whe
   expect(order).toEqual(["first", "first ends", "second"]);
   await expect(sql.begin(() => Promise.reject(new Error("rolled back")))).rejects.toThrow("rolled back");
   expect(await say(sql, "after")).toBe("after");
+});
+
+test("a transaction whose connection breaks is told so, whatever it does then, and the next one is served", async ({
+  way,
+}) => {
+  const sql = given(openLinesPool({ url: way.url, ...LIMITS }, 1, {}));
+  const told = await sql
+    .begin(async (tx) => {
+      await tx`SELECT 1`;
+      const cut = tx`SELECT 2`.catch((err: unknown) => err);
+      way.reset();
+      await cut;
+      await tx`SELECT 3`;
+    })
+    .catch((err: unknown) => asBrokerError(err));
+  expect(told).toMatchObject({ reason: "DATABASE_DOWN" });
+  expect(await sql.begin(async (tx) => (await tx`SELECT 'again' AS said`)[0])).toEqual({ said: "again" });
+});
+
+test("a transaction is stored whole or not at all, also where a fault in it was passed over", async ({ url }) => {
+  const sql = given(openLinesPool({ url, ...LIMITS }, 1, {}));
+  await sql`CREATE TABLE told (what text)`;
+  await sql.begin(async (tx) => {
+    await tx`INSERT INTO told VALUES ('one')`;
+    await tx`INSERT INTO told VALUES ('two')`;
+  });
+  const own = sql.begin(async (tx) => {
+    await tx`INSERT INTO told VALUES ('three')`;
+    throw new Error("the caller's own");
+  });
+  await expect(own).rejects.toThrow("the caller's own");
+  const readOnly = sql.begin("READ ONLY", (tx) => tx`INSERT INTO told VALUES ('three')`);
+  await expect(readOnly).rejects.toThrow("read-only");
+  const passedOver = sql.begin(async (tx) => {
+    await tx`INSERT INTO told VALUES ('four')`;
+    await tx`SELECT 1 / 0`.catch(() => undefined);
+  });
+  await expect(passedOver).rejects.toThrow("division by zero");
+  expect(await sql`SELECT what FROM told ORDER BY what`).toEqual([{ what: "one" }, { what: "two" }]);
 });
