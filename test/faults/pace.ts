@@ -7,9 +7,12 @@ export function pass(ms: number): Promise<void> {
   return promise;
 }
 
-/** The clock of the histories: µs since 1970. */
+/**
+ * The clock of the histories, to a ms: µs since 1970 as the machine, and so Postgres, has them. A process' own clock, which nobody
+ * sets, ran away from it by milliseconds a minute where the machine's was slewed, and calls began after what they had done.
+ */
 export function nowUs(): number {
-  return Math.round((performance.timeOrigin + performance.now()) * 1_000);
+  return Date.now() * 1_000;
 }
 
 /** Whether the promise resolves in this time. */

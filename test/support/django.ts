@@ -37,13 +37,17 @@ export async function djangoMigrate(sql: Sql, options: DjangoSchema = {}): Promi
 export const django = {
   /** gateway.dispatch_job: an insert, then publish. Two transactions, as the app runs them. */
   async dispatch(sql: Sql, jobId: string, type = "ocr"): Promise<void> {
+    await django.insert(sql, jobId, type);
+    await django.publish(sql, jobId);
+  },
+
+  async insert(sql: Sql, jobId: string, type = "ocr"): Promise<void> {
     const now = new Date().toISOString();
     await sql`INSERT INTO ai_job (created_at, updated_at, job_id, job_type, status, payload, error_message, tenant_id,
         source_domain, source_id, attempt_count, max_attempts, locked_by, locked_at, lease_expires_at,
         last_heartbeat_at, next_run_at, last_error)
       VALUES (${now}, ${now}, ${jobId}, ${type}, 'PENDING', '{"image_path": "a"}'::jsonb, '', NULL, NULL, NULL, 0, 5,
         NULL, NULL, NULL, NULL, ${now}, '') RETURNING id`;
-    await django.publish(sql, jobId);
   },
 
   async publish(sql: Sql, jobId: string): Promise<void> {

@@ -141,6 +141,27 @@ test("a legacy worker's DONE wins over the lease's holder, who is refused then",
   expectGood(run);
 });
 
+// Of what plain SQL does there is no event but that of an end.
+test("Django's publish of a job that was claimed meanwhile puts it back at once, and its worker is refused", () => {
+  const run = new SampleRun();
+  run.dispatch("a");
+  const lease = run.claim("a", "w1");
+  run.publish("a");
+  run.report(lease!, "DONE");
+  expect(run.records.at(-1)?.items).toMatchObject([{ status: "LEASE_LOST" }]);
+  run.report(run.claim("a", "w2")!, "DONE", { result: '{"ok":3}' });
+  expectGood(run, { skip: ["events-without-gap"] });
+});
+
+test("Django's publish of a job that has ended meanwhile opens it again", () => {
+  const run = new SampleRun();
+  run.dispatch("a");
+  run.report(run.claim("a", "w1")!, "DONE");
+  run.publish("a");
+  run.report(run.claim("a", "w2")!, "DONE");
+  expectGood(run, { skip: ["events-without-gap"] });
+});
+
 test("a released job's attempt is given back, and a process killed in a call leaves it open", () => {
   const run = new SampleRun();
   run.dispatch("a");

@@ -33,6 +33,7 @@ export type MoveName =
   | "release"
   | "reclaim"
   | "legacy"
+  | "publish"
   | "cancelled"
   | "exhaust"
   | "cancel"
@@ -101,7 +102,10 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
     });
   }
   for (const row of final) if (row.table === "job") of(row.job).final = row;
-  for (const { acts } of histories.values()) acts.sort((a, b) => a.began - b.began);
+  for (const { acts, steps } of histories.values()) {
+    acts.sort((a, b) => a.began - b.began);
+    markPublished(steps, acts);
+  }
   return histories;
 }
 
@@ -147,6 +151,26 @@ function toAct(invoke: CallRecord, end: CallRecord | undefined): Omit<Act, "aske
     sent: end?.sent ?? 1,
     records: end === undefined || end === invoke ? [invoke] : [invoke, end],
   };
+}
+
+/** Processes tell the time by the ms. */
+const GRAIN_US = 1_000;
+
+/**
+ * Each publish of Django's puts a job back once at most that was claimed, or has even ended, since its insert: due from that
+ * moment on, with its attempts as they are and no token settled. What a move of ours may have done is that move.
+ */
+function markPublished(steps: Step[], acts: Act[]): void {
+  for (const { op, began, ended } of acts) {
+    if (op !== "publish") continue;
+    const step = steps.find(({ from, to, move }) => {
+      if (move !== "legacy" && !(move === "retry" && from?.attempt === to.attempt && to.attempt > 0)) return false;
+      const isDuring = began <= to.at && to.at <= ended + GRAIN_US;
+      const isDueAtOnce = to.nextRunAt >= began - GRAIN_US && to.nextRunAt <= to.at;
+      return isDuring && isDueAtOnce && to.status === "PENDING" && to.settledToken === null;
+    });
+    if (step !== undefined) step.move = "publish";
+  }
 }
 
 /** Which move leaves such a row, going by what only that move writes. */

@@ -4,6 +4,7 @@
  * check takes whichever fits; it may not be written as failed.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { nowUs } from "../pace.ts";
 import { readLines } from "./lines.ts";
 
 /**
@@ -15,7 +16,8 @@ export type Phase = (typeof PHASES)[number];
 
 /**
  * Calls: dispatch, cancel, retry, claim, heartbeat, report, release, legacyClaim, legacyReport, hello (a Work stream begins, or
- * begins again; its items are the leases that the worker holds). Told: push (a Jobs frame came), event (a watcher or a webhook was told),
+ * begins again; its items are the leases that the worker holds), publish (Django makes the job that it has just inserted
+ * PENDING, whatever has become of it since). Told: push (a Jobs frame came), event (a watcher or a webhook was told),
  * fault (the nemesis did something), note (anything for the reader).
  */
 export const OPS = [
@@ -29,6 +31,7 @@ export const OPS = [
   "legacyClaim",
   "legacyReport",
   "hello",
+  "publish",
   "push",
   "event",
   "fault",
@@ -130,11 +133,11 @@ export function openRecorder(file: string, name: string): Recorder {
   };
 }
 
-/** The wall's time when the process began, and from there on a clock that nobody sets; each answer is a later one. */
+/** Each answer is a later one. */
 function clock(): () => number {
   let last = 0;
   return () => {
-    last = Math.max(last + 1, Math.round((performance.timeOrigin + performance.now()) * 1_000));
+    last = Math.max(last + 1, nowUs());
     return last;
   };
 }

@@ -103,10 +103,14 @@ function numbers({ job, steps, events }: JobHistory, { keptKinds }: Options): Br
   return found;
 }
 
-function manyEnds({ job, events }: JobHistory): Broken[] {
+function manyEnds({ job, steps, events }: JobHistory): Broken[] {
   const found: Broken[] = [];
+  // Django's publish, of which there is no event, may open an ended job again.
+  const published = steps.filter(({ move }) => move === "publish").map(({ to }) => to.eventSeq);
   let end: EventVersion | undefined;
   for (const event of events) {
+    const last = end?.seq ?? 0;
+    if (published.some((seq) => seq > last && seq < event.seq)) end = undefined;
     if (event.event === "retried" || event.event === "dispatched") end = undefined;
     if (!END_KINDS.includes(event.event)) continue;
     if (end !== undefined) found.push(broken(job, "it ended twice in one life", end, event));

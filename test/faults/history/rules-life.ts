@@ -107,7 +107,10 @@ function illegal({ job, steps }: JobHistory): Broken[] {
       return from !== undefined && !isTerminal(from.status) ? [broken(job, `it went away ${from.status}`, step)] : [];
     const moves = AS_MOVES[move];
     const fault =
-      from !== undefined && move !== "touch" && !moves?.some((one) => isLegal(one, from.status, to.status))
+      from !== undefined &&
+      move !== "touch" &&
+      move !== "publish" &&
+      !moves?.some((one) => isLegal(one, from.status, to.status))
         ? `no move of ${Object.keys(MOVES).length} leads from ${from.status} to ${to.status} like this`
         : from === undefined && to.change === "INSERT" && move === "unknown"
           ? `it began ${to.status}`
@@ -120,9 +123,10 @@ function illegal({ job, steps }: JobHistory): Broken[] {
 
 function reopened({ job, acts, steps }: JobHistory, { slackUs }: Options): Broken[] {
   return steps.flatMap((step, at) => {
-    const { from, to } = step;
+    const { from, to, move } = step;
     if (from === undefined || to.change === "DELETE" || !isTerminal(from.status) || from.status === to.status)
       return [];
+    if (move === "publish") return [];
     const asked = acts.some((act) => act.op === "retry" && mayHave(act, "RETRIED") && act.began <= to.at + slackUs);
     if (asked && from.status !== "DONE" && to.status === "PENDING") return [];
     return [broken(job, `it was ${from.status} and is ${to.status} again`, steps[at - 1], step)];

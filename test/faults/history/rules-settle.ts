@@ -109,7 +109,7 @@ function forgotten({ job, steps, acts }: JobHistory, { slackUs }: Options): Brok
 }
 
 const isEnd = ({ from, to, move }: Step): boolean =>
-  from !== undefined && from.status !== to.status && !["claim", "retry", "prune", "unknown"].includes(move);
+  from !== undefined && from.status !== to.status && !["claim", "retry", "publish", "prune", "unknown"].includes(move);
 
 function refused({ job, acts, steps }: JobHistory, { slackUs }: Options): Broken[] {
   return acts.flatMap((act) => {
@@ -129,17 +129,20 @@ function refused({ job, acts, steps }: JobHistory, { slackUs }: Options): Broken
 
 function twice({ job, acts, steps, results }: JobHistory): Broken[] {
   const found: Broken[] = [];
+  // Django's publish may open an ended job again, with its result in place.
+  const reopened = steps.filter(({ from, move }) => move === "publish" && ends(from?.status)).map(({ to }) => to.at);
+  const isReopened = (from: number, to: number) => reopened.some((at) => from <= at && at <= to);
   const accepted = acts
     .filter((act) => toldOf(act) === "ACCEPTED" || toldOf(act) === "done")
     .sort((a, b) => a.ended - b.ended);
   for (const [at, act] of accepted.entries()) {
     const before = accepted[at - 1];
-    if (before === undefined || mayHaveRetried(acts, before, act)) continue;
+    if (before === undefined || mayHaveRetried(acts, before, act) || isReopened(before.began, act.ended)) continue;
     found.push(broken(job, "two reports of one life were accepted", before, act));
   }
   let put: ResultVersion | undefined;
   for (const result of results) {
-    const replaced = put !== undefined && result.change !== "DELETE";
+    const replaced = put !== undefined && result.change !== "DELETE" && !isReopened(put.at, result.at);
     if (replaced) found.push(broken(job, "its result was put a second time", put, result));
     const retried = steps.some(({ to, move }) => to.tx === result.tx && (move === "retry" || move === "prune"));
     if (result.change === "DELETE" && !retried) found.push(broken(job, "its result went without a retry", put, result));

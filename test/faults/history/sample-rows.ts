@@ -142,6 +142,12 @@ export class SampleRows {
     return as === "DONE" ? "done" : "failed_recorded";
   }
 
+  /** As the triggers make Django's write whole. */
+  publish(job: string): void {
+    if (!this.jobs.has(job)) return;
+    this.move(job, { ...FREE, status: "PENDING", nextRunAt: this.now, settledToken: null, settledAs: null });
+  }
+
   giveBack(job: string): void {
     const row = this.jobs.get(job) as JobVersion;
     const cancelled = row.cancelRequestedAt !== null;

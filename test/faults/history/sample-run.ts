@@ -147,6 +147,14 @@ export class SampleRun {
     });
   }
 
+  /** Django publishes what it has inserted a moment ago. */
+  publish(job: string, fate?: Fate): void {
+    this.#call("django/1", "publish", fate, { items: [{ job }] }, () => {
+      this.#rows.publish(job);
+      return [{ job }];
+    });
+  }
+
   /** A subscriber is told of all that was written and that it was not told of. */
   watch(name = "watcher"): void {
     const told = this.records.filter(({ process }) => process === `${name}/1`).length;

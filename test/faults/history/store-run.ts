@@ -11,6 +11,7 @@ import { report } from "../../../src/store/report.ts";
 import { retry } from "../../../src/store/retry.ts";
 import type { Lease, Seat } from "../../../src/store/rows.ts";
 import { done, newJob } from "../../support/jobs.ts";
+import { nowUs } from "../pace.ts";
 import type { CallRecord, Facts, Item, Op } from "./record.ts";
 import type { Options } from "./violation.ts";
 
@@ -28,6 +29,7 @@ export class StoreRun {
   readonly leases: Lease[] = [];
   readonly #db: Database;
   #calls = 0;
+  #last = 0;
 
   constructor(db: Database) {
     this.#db = db;
@@ -133,8 +135,8 @@ export class StoreRun {
   }
 
   #record(process: string, call: number, phase: CallRecord["phase"], op: Op, facts: Facts): void {
-    const at = Math.round((performance.timeOrigin + performance.now()) * 1_000);
-    this.records.push({ at, process, call, phase, op, ...facts });
+    this.#last = Math.max(this.#last + 1, nowUs());
+    this.records.push({ at: this.#last, process, call, phase, op, ...facts });
   }
 }
 
