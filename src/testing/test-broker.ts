@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino, { type Logger } from "pino";
 import { startBroker } from "../broker.ts";
-import { loadConfig } from "../config.ts";
+import { loadConfig, shownSettings } from "../config.ts";
 import { startEmbeddedPostgres } from "../store/embedded.ts";
 import { migrate } from "../store/migrate.ts";
 
@@ -50,7 +50,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
   const databaseUrl = options.databaseUrl ?? (await startPostgres(undo));
   await migrate(databaseUrl);
   const log = options.logger ?? pino({ level: "silent" });
-  const broker = await startBroker({ config, databaseUrl, log });
+  const broker = await startBroker({ config, databaseUrl, log, settings: shownSettings(config) });
   undo.by(() => broker.stop());
   const steps = undo.take();
   let stopped: Promise<void> | undefined;
