@@ -13,9 +13,13 @@ const FILTER = { types: ["churn"] };
 const keysOf = (update: WatchUpdate) =>
   update.kind === "changes" ? update.changes.map(({ jobId, seq }) => `${jobId} ${seq}`) : [];
 
-/** Jobs come and are cancelled, five at a time, until it is told to stop; answers how many. */
-async function move(broker: TestBroker, isOver: () => boolean): Promise<number> {
+/**
+ * Jobs come and are cancelled, five at a time, until it is told to stop; answers how many. No faster than they are heard of:
+ * each watch begins with the state of all of them.
+ */
+async function move(broker: TestBroker, heard: () => number, isOver: () => boolean): Promise<number> {
   for (let n = 0; ; n += 5) {
+    await until("the witness has heard of all so far", () => heard() === 2 * n);
     if (isOver()) return n;
     const jobIds = [0, 1, 2, 3, 4].map((at) => `job-${n + at}`);
     await broker.jobs.dispatch({ jobs: jobIds.map((id) => ({ id, type: "churn" })) });
@@ -57,17 +61,25 @@ test("each is told a piece of the one history, none is left behind", async ({ db
     for await (const update of watch) history.push(...keysOf(update));
   })();
   let isOver = false;
-  const moving = move(broker, () => isOver);
+  const moving = move(
+    broker,
+    () => history.length,
+    () => isOver,
+  );
 
   const looks: Awaited<ReturnType<typeof look>>[] = [];
   let begun = 0;
   const watchOn = async (client: Client) => {
     while (begun < WATCHES) looks.push(await look(client, 1 + (begun++ % 7)));
   };
-  await Promise.all(Array.from({ length: AT_A_TIME }, (_, at) => watchOn(clients[at % CLIENTS] as Client)));
+  const watched = Promise.all(Array.from({ length: AT_A_TIME }, (_, at) => watchOn(clients[at % CLIENTS] as Client)));
+  // Nothing is told any more once the jobs have stopped to move.
+  await Promise.race([watched, moving]);
+  expect(begun).toBeGreaterThanOrEqual(WATCHES);
+  await watched;
   isOver = true;
   const jobs = await moving;
-  await until("the witness has heard of all", () => history.length === 2 * jobs);
+  expect(history).toHaveLength(2 * jobs);
 
   const placeOf = new Map(history.map((key, at) => [key, at]));
   expect(placeOf.size).toBe(history.length);
