@@ -23,14 +23,14 @@ export interface ClaimsOptions {
   record?: Recorder;
   /** Absent: always from the front of each lane. */
   starts?: LaneStarts;
-  /** Gives leases back unburnt. */
-  release: (workerId: string, leases: LeaseRef[], reason: string) => Promise<unknown>;
+  /** Gives leases back unburnt, but for those that their worker has seen. */
+  giveBack: (workerId: string, leases: LeaseRef[], reason: string) => Promise<unknown>;
 }
 
 export interface Claims {
   /** One try, with the leases' length as told. Tries that come at the same time share a statement. */
   now(call: Omit<ClaimCall, "waitMs">, leaseMs: number, signal?: AbortSignal): Promise<Lease[]>;
-  /** The Claim of the contract. */
+  /** The Claim of the contract; empty where the caller has left, whose new leases go back. */
   wait(call: ClaimCall, signal: AbortSignal): Promise<Lease[]>;
 }
 
@@ -43,7 +43,8 @@ export function createClaims(options: ClaimsOptions): Claims {
     const { workerId, requestId } = call;
     if (requestId !== null) {
       const held = await runStatement(() => replayClaim(sql, workerId, requestId, leaseMs));
-      if (held.length > 0) return held;
+      // An earlier try's answer may have reached the caller, who has left this one alone since: they stay its own.
+      if (held.length > 0) return signal.aborted ? [] : held;
     }
     const deadline = performance.now() + call.waitMs;
     const ticket = waiters.join(call.types);
@@ -64,7 +65,7 @@ export function createClaims(options: ClaimsOptions): Claims {
   /** Whoever left while the statement ran must not hold its jobs for a whole lease. */
   async function kept(call: ClaimCall, leases: Lease[], signal: AbortSignal): Promise<Lease[]> {
     if (!signal.aborted) return leases;
-    await options.release(call.workerId, leases, "caller left");
+    await options.giveBack(call.workerId, leases, "caller left");
     return [];
   }
 

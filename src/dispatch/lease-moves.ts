@@ -28,7 +28,9 @@ export function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> 
     return run("heartbeat", () => heartbeat(db.reserved, items, options.leaseMs));
   }, HEARTBEAT_BATCH);
   const kept = options.keptKinds ?? ALL_KINDS;
-  const claims = createClaims({ ...options, sql: db.sql, release: giveUp });
+  const giveBack = (workerId: string, leases: rows.LeaseRef[], reason: string) =>
+    giveUp(workerId, leases, reason, true);
+  const claims = createClaims({ ...options, sql: db.sql, giveBack });
 
   const sweep = shared(takeBack);
 
@@ -67,7 +69,7 @@ export function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> 
   return {
     claim: claims.wait,
     release: giveUp,
-    giveBack: (workerId, leases, reason) => giveUp(workerId, leases, reason, true),
+    giveBack,
     reclaim: takeBack,
     reclaimed,
     async heartbeat(_workerId, items) {

@@ -16,14 +16,7 @@ export function createWorkerService(ctx: ServiceContext): ServiceImpl<typeof Wor
     async claim(request, { signal }) {
       const call = claimCall(request);
       ctx.seen?.(call.workerId, call.types, false);
-      const leases = await moves.claim(call, signal);
-      if (signal.aborted && leases.length > 0) {
-        // Nobody will read this answer: the jobs go back at once, and no attempt is spent.
-        const refs = leases.map(({ jobId, token }) => ({ jobId, token }));
-        await moves.release(call.workerId, refs, "caller left");
-        return { jobs: [] };
-      }
-      return { jobs: leases.map(claimedJob) };
+      return { jobs: (await moves.claim(call, signal)).map(claimedJob) };
     },
 
     async heartbeat(request) {

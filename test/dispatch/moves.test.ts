@@ -130,6 +130,48 @@ test("a claim ends with nothing after its wait, when its caller leaves, and when
   expect(await open).toEqual([]);
 });
 
+test("a claim whose caller leaves while its statement runs gives its jobs back, and no attempt is spent", async ({
+  db,
+}) => {
+  await using broker = startMoves(db);
+  const jobId = await givenJob(db);
+  const caller = new AbortController();
+  const claim = await db.sql.begin(async (tx) => {
+    // Every claim looks at it.
+    await tx`LOCK TABLE ai_type_pause IN ACCESS EXCLUSIVE MODE`;
+    const claimed = broker.moves.claim(call(), caller.signal);
+    await until("its statement waits", async () => {
+      return (
+        (await db.reserved`SELECT FROM pg_locks WHERE relation = 'ai_type_pause'::regclass AND NOT granted`).length > 0
+      );
+    });
+    caller.abort();
+    return { claimed };
+  });
+  expect(await claim.claimed).toEqual([]);
+  expect(await rowOf(db, jobId)).toMatchObject({ status: "PENDING", attempt_count: 0, returns: 1 });
+});
+
+test("a try that comes late, and whose caller has left, leaves what an earlier one was given to who works on it", async ({
+  db,
+  url,
+}) => {
+  const other = openTestDatabase(url);
+  try {
+    // The first try went to a broker that was stopped; its repeat was answered by another one.
+    await using stopped = startMoves(other);
+    await using broker = startMoves(db);
+    const jobId = await givenJob(db);
+    const [lease] = await broker.moves.claim(call({ requestId: "r" }), NEVER);
+    expect(await stopped.moves.claim(call({ requestId: "r" }), AbortSignal.abort())).toEqual([]);
+    expect(await rowOf(db, jobId)).toMatchObject({ status: "RUNNING", lease_token: lease?.token });
+    const [reported] = await broker.moves.report("w1", [done({ jobId, token: lease?.token ?? "" })]);
+    expect(reported?.status).toBe("ACCEPTED");
+  } finally {
+    await other.close();
+  }
+});
+
 test("a repeated request_id is answered with the leases of the lost answer, and takes no more", async ({ db }) => {
   await using broker = startMoves(db);
   await broker.moves.dispatch([newJob(), newJob(), newJob()]);

@@ -1,18 +1,10 @@
-import { create } from "@bufbuild/protobuf";
-import { createContextValues, createHandlerContext } from "@connectrpc/connect";
 import { describe, expect } from "vitest";
 import { AIResultStatus, JobStatus } from "../../src/gen/aibroker/v1/job_pb.ts";
-import {
-  ClaimRequestSchema,
-  LeaseVerdict,
-  ReportStatus,
-  WorkerService,
-} from "../../src/gen/aibroker/v1/worker_service_pb.ts";
-import { createWorkerService } from "../../src/rpc/worker-service.ts";
+import { LeaseVerdict, ReportStatus } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import type { Lease, Report, ReportStatus as ReportWord } from "../../src/store/rows.ts";
 import { test } from "../support/db.ts";
 import { startMoves } from "../support/moves.ts";
-import { IDENTITY, recordedMoves, SERVICE_LIMITS, serviceClients } from "./service-clients.ts";
+import { recordedMoves, serviceClients } from "./service-clients.ts";
 
 const DONE = AIResultStatus.AI_RESULT_STATUS_DONE;
 const FAILED = AIResultStatus.AI_RESULT_STATUS_FAILED;
@@ -71,39 +63,6 @@ describe("claim", () => {
     const { moves, calls } = recordedMoves({ claim: async () => [] });
     await serviceClients({ moves }).worker.claim({ workerId: "w" });
     expect(calls[0]?.args[0]).toEqual({ workerId: "w", types: [], maxJobs: 1, waitMs: 0, requestId: null });
-  });
-
-  test("gives the jobs back when the caller left while they were claimed", async () => {
-    const leaving = new AbortController();
-    const { moves, calls } = recordedMoves({
-      claim: async (_, signal) => {
-        expect(signal.aborted).toBe(false);
-        leaving.abort();
-        expect(signal.aborted).toBe(true);
-        return [LEASE];
-      },
-    });
-    const service = createWorkerService({
-      moves,
-      streams: undefined as never,
-      watches: undefined as never,
-      statsWatches: undefined as never,
-      db: undefined as never,
-      limits: SERVICE_LIMITS,
-      identity: IDENTITY,
-    });
-    const context = createHandlerContext({
-      service: WorkerService,
-      method: WorkerService.method.claim,
-      protocolName: "grpc",
-      requestMethod: "POST",
-      url: "https://in-memory",
-      requestSignal: leaving.signal,
-      contextValues: createContextValues(),
-    });
-    const answer = await service.claim(create(ClaimRequestSchema, { workerId: "w" }), context);
-    expect(answer.jobs).toEqual([]);
-    expect(calls.at(-1)).toEqual({ move: "release", args: ["w", [{ jobId: "j1", token: "secret" }], "caller left"] });
   });
 });
 
