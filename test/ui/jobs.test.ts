@@ -224,6 +224,18 @@ test("more jobs than one request takes are cancelled page by page; who leaves mi
   await cancelling("1,200 jobs");
   await page.getByText("1,200 cancelled", { exact: true }).waitFor();
   expect(await pending("many")).toBe(0);
+
+  // One that breaks off says how far it came, and goes on when it is asked again.
+  await broker.jobs.dispatch({ jobs: many(600, 2_400) });
+  await broker.jobs.dispatch({ jobs: many(600, 3_000) });
+  let calls = 0;
+  await page.route("**/*.JobService/CancelJobs", (route) => (++calls === 3 ? route.abort() : route.continue()));
+  const broken = await cancelling("1,200 jobs");
+  await page.getByText("1,000 cancelled", { exact: true }).waitFor();
+  expect(await pending("many")).toBe(200);
+  await broken.getByRole("button", { name: "Cancel jobs" }).click();
+  await page.getByText("200 cancelled", { exact: true }).waitFor();
+  expect(await pending("many")).toBe(0);
 });
 
 test("a release takes running jobs from their workers, and a priority goes to pending ones", async ({

@@ -43,15 +43,19 @@ export function ActionDialog({ action, target, priority = 0, close, done }: Acti
   const run = async () => {
     progress.value = { changed: 0, left: 0 };
     const told = (tally: Tally) => (progress.value = tally);
+    const sayIt = ({ changed, left }: Tally) => say(t.outcome[action](count(changed), count(left), left));
     try {
       const tally =
         "ids" in target
-          ? await actOn(action, target.ids, answers.value)
+          ? await actOn(action, target.ids, answers.value, told)
           : reach.request && (await actOnAll(action, reach.request, answers.value, { signal: leave.signal, told }));
-      if (tally !== undefined) say(t.outcome[action](count(tally.changed), count(tally.left), tally.left));
+      if (tally !== undefined) sayIt(tally);
       // Who has left may have asked for something else since.
       if (!leave.signal.aborted) done();
     } catch (thrown) {
+      // What was done before stays done.
+      const before = progress.peek();
+      if (before !== undefined && before.changed + before.left > 0) sayIt(before);
       if (leave.signal.aborted) return;
       error.value = faultOf(thrown);
       progress.value = undefined;

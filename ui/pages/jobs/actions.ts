@@ -33,13 +33,19 @@ export const FITS: Record<JobAction, readonly StatusName[]> = {
 /** Items in one request. */
 const BATCH = 500;
 
-/** Does it to jobs by their ids. Throws what a call throws; what was done before stays done. */
-export async function actOn(action: JobAction, ids: readonly string[], answers: ActionAnswers): Promise<Tally> {
+/** Does it to jobs by their ids. Throws what a call throws; what was done before stays done, and was told. */
+export async function actOn(
+  action: JobAction,
+  ids: readonly string[],
+  answers: ActionAnswers,
+  told: (tally: Tally) => void,
+): Promise<Tally> {
   const tally = { changed: 0, left: 0 };
   for (let from = 0; from < ids.length; from += BATCH) {
     const changes = await callFor(action, ids.slice(from, from + BATCH), answers);
     tally.changed += changes.filter(Boolean).length;
     tally.left += changes.filter((changed) => !changed).length;
+    told({ ...tally });
   }
   return tally;
 }
@@ -74,7 +80,7 @@ export function narrowed(filter: JobsFilter, action: JobAction): FilterRequest |
   return { ...requestOf(filter), statuses: wanted.map((name) => JobStatus[name]) };
 }
 
-/** Does it to all jobs that fit `request`, page by page, until the signal; answers what was done by then. */
+/** Does it to all jobs that fit `request`, page by page, until the signal; answers what was done by then. Throws as actOn. */
 export async function actOnAll(
   action: JobAction,
   request: FilterRequest,
@@ -86,14 +92,17 @@ export async function actOnAll(
     // Downwards by age, so what it does to a page moves no job into the next one.
     const page = await jobs.listJobs({ ...request, pageSize: BATCH, pageToken }, { signal }).catch(unlessLeft(signal));
     if (page === undefined) break;
-    const done = await actOn(
+    const before = { ...tally };
+    await actOn(
       action,
       page.jobs.flatMap(({ job }) => job?.id ?? []),
       answers,
+      ({ changed, left }) => {
+        tally.changed = before.changed + changed;
+        tally.left = before.left + left;
+        told({ ...tally });
+      },
     );
-    tally.changed += done.changed;
-    tally.left += done.left;
-    told({ ...tally });
     pageToken = page.nextPageToken;
     if (pageToken === "") break;
   }
