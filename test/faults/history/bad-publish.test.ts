@@ -51,7 +51,7 @@ const CASES: BadCase[] = [
       jobRow(all, 1).expiresAt! += 120_000_000;
       for (const record of all.records.filter(({ op }) => op === "publish")) {
         record.items = [{ job: "a" }];
-        if (record.phase === "invoke") record.at = jobRow(all, 0).at;
+        if (record.phase === "invoke") record.at = jobRow(all, 1).at;
       }
     },
     shown: ["database: claim: PENDING → RUNNING", "database: reclaim: RUNNING → PENDING"],

@@ -153,6 +153,25 @@ test("Django's publish of a job that was claimed meanwhile puts it back at once,
   expectGood(run, { skip: ["events-without-gap"] });
 });
 
+test("Django's publish in the ms of its insert puts it back at the time that it had", () => {
+  const run = new SampleRun();
+  run.dispatch("a");
+  run.claim("a", "w1");
+  run.publish("a");
+  const versions = structuredClone(run.versions);
+  const final = run.final();
+  const insertedAt = run.job("a")!.nextRunAt - 250;
+  for (const row of versions) if (row.table === "job") row.nextRunAt = insertedAt;
+  for (const row of final) if (row.table === "job" || row.table === "ready") row.nextRunAt = insertedAt;
+  const records = run.records.map((one) =>
+    one.op === "publish" && one.phase === "invoke" ? { ...one, at: insertedAt + 100 } : one,
+  );
+  // The claim came between the two.
+  for (const row of versions) if (row.table === "job" && row.status === "RUNNING") row.now = insertedAt + 150;
+  const { violations } = checkHistory(records, { versions, final }, { drained: false, skip: ["events-without-gap"] });
+  expect(violations.map(({ rule }) => rule).filter((rule) => rule === "no-early-reclaim")).toEqual([]);
+});
+
 test("Django's publish of a job that has ended meanwhile opens it again", () => {
   const run = new SampleRun();
   run.dispatch("a");

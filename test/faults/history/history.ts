@@ -164,7 +164,9 @@ function markPublished(steps: Step[], acts: Act[]): void {
   for (const { op, began, ended } of acts) {
     if (op !== "publish") continue;
     const step = steps.find(({ from, to, move }) => {
-      if (move !== "legacy" && !(move === "retry" && from?.attempt === to.attempt && to.attempt > 0)) return false;
+      // Where the insert and the publish share a ms, next_run_at stays and it looks like a reclaim.
+      const isLike = move === "legacy" || move === "reclaim" || (move === "retry" && from?.attempt === to.attempt);
+      if (!isLike || to.attempt === 0) return false;
       const isDuring = began <= to.at && to.at <= ended + GRAIN_US;
       const isDueAtOnce = to.nextRunAt >= began - GRAIN_US && to.nextRunAt <= to.at;
       return isDuring && isDueAtOnce && to.status === "PENDING" && to.settledToken === null;
