@@ -38,14 +38,14 @@ export async function actOn(
   action: JobAction,
   ids: readonly string[],
   answers: ActionAnswers,
-  told: (tally: Tally) => void,
+  told?: (tally: Tally) => void,
 ): Promise<Tally> {
   const tally = { changed: 0, left: 0 };
   for (let from = 0; from < ids.length; from += BATCH) {
     const changes = await callFor(action, ids.slice(from, from + BATCH), answers);
     tally.changed += changes.filter(Boolean).length;
     tally.left += changes.filter((changed) => !changed).length;
-    told({ ...tally });
+    told?.({ ...tally });
   }
   return tally;
 }
@@ -92,17 +92,15 @@ export async function actOnAll(
     // Downwards by age, so what it does to a page moves no job into the next one.
     const page = await jobs.listJobs({ ...request, pageSize: BATCH, pageToken }, { signal }).catch(unlessLeft(signal));
     if (page === undefined) break;
-    const before = { ...tally };
-    await actOn(
+    // A page is one request.
+    const done = await actOn(
       action,
       page.jobs.flatMap(({ job }) => job?.id ?? []),
       answers,
-      ({ changed, left }) => {
-        tally.changed = before.changed + changed;
-        tally.left = before.left + left;
-        told({ ...tally });
-      },
     );
+    tally.changed += done.changed;
+    tally.left += done.left;
+    told({ ...tally });
     pageToken = page.nextPageToken;
     if (pageToken === "") break;
   }
