@@ -1,5 +1,4 @@
 /** `workers` */
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { ListWorkersResponseSchema, type Worker } from "../gen/aibroker/v1/admin_service_pb.ts";
 import { withBroker } from "./connection.ts";
@@ -30,22 +29,14 @@ function streamsOf({ streams }: Worker): string {
   return `${streams.length} (${streams.reduce((sum, { maxInFlight }) => sum + maxInFlight, 0)} jobs)`;
 }
 
-/** Until its first sighting is written down, nothing is known of it but its streams and leases. */
-function seenAt({ lastSeenAt, streams }: Worker): Timestamp | undefined {
-  return lastSeenAt ?? streams.map(({ connectedAt }) => connectedAt).sort(newestFirst)[0];
-}
-
-const newestFirst = (a: Timestamp | undefined, b: Timestamp | undefined) =>
-  Number((b?.seconds ?? 0n) - (a?.seconds ?? 0n));
-
 /** For people; `now` in ms since 1970. */
 export function tableOfWorkers(workers: Worker[], now: number = Date.now()): string {
   const rows = workers.map((worker) => [
     worker.workerId,
-    seenAt(worker) === undefined ? "" : worker.legacy ? "REST" : "gRPC",
+    worker.legacy ? "REST" : "gRPC",
     streamsOf(worker),
     String(worker.running),
-    ago(seenAt(worker), now),
+    ago(worker.lastSeenAt, now),
     worker.types.join(",") || "any",
     worker.jobIds.slice(0, 3).join(" ") + (worker.jobIds.length > 3 ? " …" : ""),
   ]);

@@ -93,10 +93,10 @@ function typeStats({
   };
 }
 
-/** The workers as messages; once the answer is as long as it may be, the later ones come without their lists. */
 /** Of a stream in an answer: three ids, a number and a time. */
 const STREAM_BYTES = 160;
 
+/** The workers as messages; once the answer is as long as it may be, the later ones come without their lists. */
 function workersWithin(workers: readonly WorkerRow[], maxBytes: number) {
   let bytes = 0;
   return workers.map((worker) => {

@@ -18,6 +18,7 @@ export interface WorkerRow {
   types: string[];
   /** Null for a worker that holds a lease and has never called a broker: the Django app's own. */
   firstSeenAt: Date | null;
+  /** Until it is written down: when its newest lease was taken or its newest stream opened. */
   lastSeenAt: Date | null;
   /** How many leases it holds. */
   running: number;
@@ -96,18 +97,20 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
       SELECT s.*, row_number() OVER (PARTITION BY worker_id ORDER BY connected_at DESC, instance_id) AS nth
       FROM ai_session s WHERE ${sql.raw(LIVE_SESSION)}
     ), streamer AS (
-      SELECT worker_id, (array_agg(to_json(types) ORDER BY nth))[1] AS types,
+      SELECT worker_id, (array_agg(to_json(types) ORDER BY nth))[1] AS types, max(connected_at) AS connected_at,
         json_agg(json_build_object('instanceId', instance_id, 'sessionId', session_id, 'brokerId', broker_id,
           'maxInFlight', max_in_flight, 'connectedAt', extract(epoch FROM connected_at)::float8 * 1000,
           'client', client) ORDER BY nth) AS streams
       FROM stream WHERE nth <= ${MOST_STREAMS} GROUP BY worker_id
     ), ${sql.raw(PAST_STREAMS)}, shown AS (
-      SELECT worker_id, w.legacy, coalesce(to_json(w.types), s.types) AS types, w.first_seen_at, w.last_seen_at,
+      SELECT worker_id, w.legacy, coalesce(to_json(w.types), s.types) AS types, w.first_seen_at,
+        coalesce(w.last_seen_at,
+          greatest((SELECT max(locked_at) FROM ai_job WHERE id = ANY (h.ids)), s.connected_at)) AS last_seen_at,
         h.running, h.ids, s.streams, p.ended_at
       FROM ai_worker w FULL JOIN holder h USING (worker_id) FULL JOIN streamer s USING (worker_id)
         LEFT JOIN past p USING (worker_id)
       WHERE h.running > 0 OR s.streams IS NOT NULL OR w.last_seen_at > now() - interval '1 day'
-      ORDER BY w.last_seen_at DESC NULLS LAST, 1 LIMIT ${MOST_WORKERS}
+      ORDER BY last_seen_at DESC NULLS LAST, 1 LIMIT ${MOST_WORKERS}
     )
     SELECT worker_id, coalesce(types, '[]')::text AS types, coalesce(streams, '[]')::text AS streams,
       -- One that is not written down yet: a lease without a token is the Django app's.

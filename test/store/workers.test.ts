@@ -51,8 +51,8 @@ test("shown are those of the last day, and those who hold a lease, the latest fi
   await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '25 hours' WHERE worker_id <> 'idle'`;
   await givenRows(db, [
     { job_id: "j1", status: "RUNNING", locked_by: "busy", lease_token: "t" },
-    { job_id: "j2", status: "RUNNING", locked_by: "django" },
-    { job_id: "j3", status: "RUNNING", locked_by: "new", lease_token: "t" },
+    { job_id: "j2", status: "RUNNING", locked_by: "django", locked_at: "2026-01-02T03:04:05Z" },
+    { job_id: "j3", status: "RUNNING", locked_by: "new", lease_token: "t", locked_at: "2026-01-02T00:00:00Z" },
     { job_id: "j4", status: "RUNNING" },
   ]);
   const workers = await listWorkers(db);
@@ -63,7 +63,8 @@ test("shown are those of the last day, and those who hold a lease, the latest fi
     ["django", true, ["j2"]],
     ["new", false, ["j3"]],
   ]);
-  expect(workers[2]).toMatchObject({ firstSeenAt: null, lastSeenAt: null, running: 1, types: [] });
+  const lastSeenAt = new Date("2026-01-02T03:04:05Z");
+  expect(workers[2]).toMatchObject({ firstSeenAt: null, lastSeenAt, running: 1, types: [] });
 });
 
 test("of many leases a hundred are named and all counted", async ({ db }) => {
@@ -112,21 +113,21 @@ test("a worker with a live stream is shown with it, seen or not; one that ended 
   };
   const workers = await listWorkers(db);
   expect(workers).toEqual([
-    expect.objectContaining({ workerId: "old", types: [], running: 0, jobIds: [], streams: [stream] }),
     {
       workerId: "new",
       legacy: false,
       types: ['a "b"', "c"],
       firstSeenAt: null,
-      lastSeenAt: null,
+      lastSeenAt: workers[0]?.streams[0]?.connectedAt,
       running: 0,
       jobIds: [],
       streams: [expect.objectContaining({ instanceId: "i2" })],
       lastStreamEndedAt: null,
     },
+    expect.objectContaining({ workerId: "old", types: [], running: 0, jobIds: [], streams: [stream] }),
   ]);
   const [row] = await db.sql`SELECT connected_at FROM ai_session WHERE instance_id = 'i1'`;
-  expect(workers[0]?.streams[0]?.connectedAt).toEqual(row?.["connected_at"]);
+  expect(workers[1]?.streams[0]?.connectedAt).toEqual(row?.["connected_at"]);
   expect(await forgetWorkers(db.sql)).toBe(0);
   await db.sql`UPDATE ai_broker SET seen_at = now() - interval '16 seconds'`;
   expect(await listWorkers(db)).toEqual([]);

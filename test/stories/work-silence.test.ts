@@ -75,7 +75,9 @@ test("workers from which nothing but pongs, bare acks or capacities come were se
     acks.send({});
     capacities.send({ capacity: { maxInFlight: 3 } });
     const { workers } = await broker.admin.listWorkers({});
-    return workers.filter(({ lastSeenAt: at }) => at !== undefined && timestampMs(at) > ms);
+    return workers.filter(
+      ({ firstSeenAt, lastSeenAt: at }) => firstSeenAt !== undefined && at !== undefined && timestampMs(at) > ms,
+    );
   };
   // Their Hellos, and what else had come by the first time that they were written down.
   await until("all are written down", async () => (await seenSince(0)).length === 3, SEEN_MS);

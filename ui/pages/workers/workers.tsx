@@ -22,10 +22,9 @@ const MOST_LEASES = 500;
 export function Workers() {
   const { value, error, refresh } = useResource(
     async (signal) => {
-      const [{ workers }, running] = await Promise.all([
-        admin.listWorkers({}, { signal }),
-        jobs.listJobs({ statuses: [JobStatus.RUNNING], pageSize: MOST_LEASES }, { signal }),
-      ]);
+      // One after the other: what a worker is said to hold is then in the list, unless it has ended since.
+      const { workers } = await admin.listWorkers({}, { signal });
+      const running = await jobs.listJobs({ statuses: [JobStatus.RUNNING], pageSize: MOST_LEASES }, { signal });
       return { workers, leases: Map.groupBy(running.jobs, ({ lockedBy }) => lockedBy) };
     },
     "workers",

@@ -195,15 +195,16 @@ export type Worker = Message<"aibroker.v1.Worker"> & {
   types: string[];
 
   /**
-   * Absent, like last_seen_at, for a worker that holds a lease but was not written down yet, or never called a broker
-   * (the Django app's own).
+   * Absent for a worker that holds a lease or has a stream but was not written down yet, or never called a broker (the
+   * Django app's own).
    *
    * @generated from field: google.protobuf.Timestamp first_seen_at = 5;
    */
   firstSeenAt?: Timestamp | undefined;
 
   /**
-   * Its newest call, or message on a stream, to within 5 s.
+   * Its newest call, or message on a stream, to within 5 s. Until it is written down: when its newest lease was taken or
+   * its newest stream opened.
    *
    * @generated from field: google.protobuf.Timestamp last_seen_at = 6;
    */
