@@ -23,7 +23,7 @@ export interface Joined {
 export const PAGE = 500;
 /** Between two reads while events come; what is not safe to tell yet is asked for again soon, then less and less often. */
 const LEAST_GAP_MS = 10;
-/** Where the place has not moved for so long, somebody's long transaction holds it: maybe one that writes no events. */
+/** Where the bound has not moved for so long, somebody's long transaction holds it: maybe one that writes no events. */
 const HELD_MS = 100;
 
 export class EventTail {
@@ -32,6 +32,8 @@ export class EventTail {
   #place: EventPlace | undefined;
   #starting: Promise<EventPlace> | undefined;
   #gapMs: number;
+  /** Of the page before; where it is another, no transaction holds it. */
+  #boundXid = "";
   #movedAt = Number.NEGATIVE_INFINITY;
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -86,10 +88,11 @@ export class EventTail {
     while (this.#told.size > 0 && !this.#stopped) {
       let more = false;
       try {
-        const before = this.#place as EventPlace;
-        const page = await this.#options.read(before, PAGE, performance.now() - this.#movedAt > HELD_MS);
+        const place = this.#place as EventPlace;
+        const page = await this.#options.read(place, PAGE, performance.now() - this.#movedAt > HELD_MS);
         this.#place = page.upTo;
-        if (page.upTo.xid !== before.xid) this.#movedAt = performance.now();
+        if (page.boundXid !== this.#boundXid) this.#movedAt = performance.now();
+        this.#boundXid = page.boundXid;
         for (const onPage of this.#told) onPage(page);
         more = page.more;
       } catch (err) {

@@ -5,7 +5,7 @@
  */
 import type { Sql } from "./db.ts";
 import { type EventFacts, type EventFactsRow, toEventFacts } from "./event-facts.ts";
-import { type Snapshot, snapshotOf } from "./snapshot.ts";
+import { KEEPS_SNAPSHOT, type Snapshot, snapshotOf } from "./snapshot.ts";
 
 /** A place in that order: everything up to it has been told. Numbers as Postgres writes them, for they have 64 bits. */
 export interface EventPlace {
@@ -28,8 +28,13 @@ export interface EventFilter {
 
 export interface EventPage {
   events: JobEvent[];
-  /** Everything up to here has been told, or does not fit the filter. */
+  /**
+   * Everything up to here has been told, or does not fit the filter. The place of an event, which a crash cannot take
+   * back; how far could be read is no place to go on from, for a crash may give the last numbers out once more.
+   */
   upTo: EventPlace;
+  /** How far could be read: below the transaction of this number. */
+  boundXid: string;
   /** The page is full: there may be more at once. */
   more: boolean;
 }
@@ -71,12 +76,17 @@ export async function eventsAfter(
       WHERE ${typeof bound === "object" ? sql`(SELECT count(*) FROM page) = ${limit} AND` : sql``}
         (s.xid, s.id) > (SELECT xid, id FROM stop)
       GROUP BY j.job_id
+    ), newest AS MATERIALIZED (
+      SELECT e.xid, e.id FROM bound b CROSS JOIN LATERAL (
+        SELECT xid, id FROM ai_event
+        WHERE (xid, id) > (${after.xid}::xid8, ${after.id}::bigint) AND (xid, id) <= (b.xid, b.id)
+        ORDER BY xid DESC, id DESC LIMIT 1) e
     )
-    SELECT b.xid::text AS safe_xid, b.id::text AS safe_id, e.xid::text AS xid, e.id::text AS id, e.at, e.job_id,
+    SELECT b.xid::text AS bound_xid, n.xid::text AS newest_xid, n.id::text AS newest_id, e.xid::text AS xid, e.id::text AS id, e.at, e.job_id,
       e.seq::float8 AS seq, e.kind, e.job_type, e.attempt, e.tenant_id, e.source_domain, e.source_id, e.worker_id, e.error,
       coalesce(e.seq > (SELECT seq FROM late WHERE job_id = e.job_id), false) AS early
-    FROM bound b LEFT JOIN page e ON true ORDER BY e.xid, e.id`;
-  const safe = { xid: String(rows[0]?.safe_xid), id: String(rows[0]?.safe_id) };
+    FROM bound b LEFT JOIN newest n ON true LEFT JOIN page e ON true ORDER BY e.xid, e.id`;
+  const boundXid = String(rows[0]?.bound_xid);
   const found = rows.filter(isEvent);
   const cut = found.findIndex(({ early }) => early);
   const events = inJobOrder((cut < 0 ? found : found.slice(0, cut)).map(toEvent));
@@ -86,8 +96,14 @@ export async function eventsAfter(
   const more = full && events.length > 0;
   const last = found[(cut < 0 ? found.length : cut) - 1];
   // A filter must not hold the place back; and it never goes backwards, whatever another server says.
-  const reached = full || cut >= 0 ? last && { xid: last.xid, id: last.id } : safe;
-  return { events, upTo: laterOf(after, reached ?? after), more };
+  const reached = full || cut >= 0 ? last && { xid: last.xid, id: last.id } : endOf(bound, rows[0]);
+  return { events, upTo: laterOf(after, reached ?? after), boundXid, more };
+}
+
+/** What was read to: the place that was asked for, or the newest event of all. */
+function endOf(bound: Bound, row: EventRow | undefined): EventPlace | undefined {
+  if (typeof bound === "object") return bound;
+  return row?.newest_xid == null ? undefined : { xid: row.newest_xid, id: row.newest_id };
 }
 
 /** Those of one job change places with each other, so that seq grows. */
@@ -114,8 +130,9 @@ export function boundOf(sql: Sql, bound: Bound) {
 
 interface EventRow extends EventFactsRow {
   early: boolean;
-  safe_xid: string;
-  safe_id: string;
+  bound_xid: string;
+  newest_xid: string | null;
+  newest_id: string;
   xid: string | null;
   id: string;
 }
@@ -175,7 +192,8 @@ export async function eventsNow(sql: Sql): Promise<EventsNow> {
       CROSS JOIN LATERAL (SELECT * FROM ai_event WHERE job_id = l.job_id AND seq > l.seq OFFSET 0) e WHERE e.xid < n.xmin
       ORDER BY e.xid, e.id LIMIT 1
     )
-    SELECT n.s::text AS snapshot, coalesce(e.xid, n.xmin)::text AS xid, coalesce(e.id - 1, 0)::text AS id
+    SELECT n.s::text AS snapshot, coalesce(e.xid, n.xmin)::text AS xid, coalesce(e.id - 1, 0)::text AS id,
+      ${sql.unsafe(KEEPS_SNAPSHOT)}
     FROM now n LEFT JOIN early e ON true`;
   return {
     place: { xid: String(row?.["xid"]), id: String(row?.["id"]) },

@@ -3,7 +3,7 @@ import type { Status } from "../job/status.ts";
 import type { Database } from "./db.ts";
 import { type SQL, sql } from "./drizzle.ts";
 import type { EventFilter, EventPlace } from "./events.ts";
-import { type Snapshot, snapshotOf } from "./snapshot.ts";
+import { KEEPS_SNAPSHOT, type Snapshot, snapshotOf } from "./snapshot.ts";
 
 export interface WatchedJob {
   jobId: string;
@@ -44,13 +44,14 @@ export async function watchState(db: Database, filter: EventFilter, limit: numbe
           left(j.last_error, 1000) AS error, j.event_seq::float8 AS seq,
           extract(epoch FROM j.updated_at)::float8 * 1000 AS updated_ms
         FROM ${subjects(filter)} j WHERE ${matching(filter)} ORDER BY j.id LIMIT ${limit + 1}`);
+      await tx.execute(sql`SELECT ${sql.raw(KEEPS_SNAPSHOT)}`);
       return {
         jobs: rows.map(toWatched),
         from: { xid: String(now?.xmin), id: "0" },
         snapshot: snapshotOf(String(now?.snapshot)) as Snapshot,
       };
     },
-    { isolationLevel: "repeatable read", accessMode: "read only" },
+    { isolationLevel: "repeatable read" },
   );
 }
 

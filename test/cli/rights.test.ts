@@ -12,6 +12,10 @@ async function wholeLife(url: string): Promise<number | undefined> {
   await using broker = await startTestBroker(url);
   const { results } = await broker.jobs.dispatch({ jobs: [{ type: "note" }] });
   const jobId = results[0]?.jobId ?? "";
+  for await (const { frame } of broker.jobs.watchJobs({ jobIds: [jobId] })) {
+    expect(frame.case).toBe("state");
+    break;
+  }
   const { jobs } = await broker.worker.claim({ workerId: "w1", wait: { seconds: 10n } });
   const leaseToken = jobs[0]?.leaseToken ?? "";
   const result = { jobId, status: AIResultStatus.AI_RESULT_STATUS_DONE, resultJson: "{}" };
@@ -38,8 +42,11 @@ test("a role is told the rights it lacks, by doctor and by serve, and can serve 
   const serve = () => runCli(["serve"], { env: { DATABASE_URL: theirs.href, PORT: "0" } });
 
   await migrate(url);
+  const emit = "pg_logical_emit_message(boolean,text,text,boolean)";
+  await sql.unsafe(`REVOKE EXECUTE ON FUNCTION ${emit} FROM PUBLIC`);
   const rights = await rightsOf(theirs.href);
   expect(rights).toMatchObject({ level: "FAIL", advice: expect.stringContaining("GRANT USAGE ON SCHEMA drizzle TO") });
+  expect(rights?.advice).toContain(`GRANT EXECUTE ON FUNCTION ${emit} TO`);
   const [, grants = ""] = rights?.advice?.split("run: ") ?? [];
   const refused = await serve();
   expect(refused).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(grants) });

@@ -9,7 +9,7 @@ export const START: EventPlace = { xid: "0", id: "0" };
 export async function told(db: Database, after = START): Promise<JobEvent[]> {
   const [now] = await db.sql`SELECT pg_current_xact_id()::text AS xid`;
   return until("all before are over", async () => {
-    const { events, upTo } = await eventsAfter(db.sql, after, 1_000, {}, "database");
-    return BigInt(upTo.xid) > BigInt(String(now?.["xid"])) ? events : undefined;
+    const { events, boundXid } = await eventsAfter(db.sql, after, 1_000, {}, "database");
+    return BigInt(boundXid) > BigInt(String(now?.["xid"])) ? events : undefined;
   });
 }
