@@ -96,7 +96,7 @@ export async function furnish(server: Server): Promise<Cluster> {
 
 /** A pool for the programme's own looks, which waits for nobody for long, and lives through faults as the broker's do. */
 export function adminPool(url: string): Sql {
-  // While one lane's history is judged nobody else's transaction goes on, for longer than a broker's may be idle.
+  // A fault may be a transaction that is held open, for longer than a broker's may be idle.
   const settings = { idle_in_transaction_session_timeout: "0" };
   const limits = { statementTimeoutMs: 60_000, lockTimeoutMs: 10_000, applicationName: "faults" };
   return openLinesPool({ url, ...limits }, 2, settings);

@@ -1,17 +1,12 @@
 /** One cell from its first fault to its verdict: faults, heal, drain, check. */
-import { readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { TERMINAL_KINDS } from "../../src/job/events.ts";
-import type { Sql } from "../../src/store/db.ts";
 import { until } from "../support/until.ts";
 import type { Cell } from "./cell.ts";
 import { Dice } from "./dice.ts";
-import { checkHistory, type RowHistory, type Verdict } from "./history/check.ts";
-import { writeLines } from "./history/lines.ts";
-import { type CallRecord, readRecords } from "./history/record.ts";
-import { readFinal, readRowHistory, readTorn } from "./history/row-history.ts";
+import type { Verdict } from "./history/check.ts";
+import { readTorn } from "./history/row-history.ts";
 import type { FinalRow } from "./history/rows.ts";
-import type { Options } from "./history/violation.ts";
+import { judgeApart } from "./judge-apart.ts";
 import { nowUs, pass, within } from "./pace.ts";
 import { BACKOFF, CANCEL_GRACE_MS, MAX_DELIVERIES, type World } from "./world.ts";
 
@@ -57,7 +52,20 @@ export async function runCell(cell: Cell, world: World, run: RunOptions): Promis
   world.remarks = [];
   await world.producer.ask("go");
   const { faultsFound, recoverMs, glimpses } = await live(cell, world, run);
-  const { verdict, jobs, notes } = await judge(cell, world, glimpses);
+  const { folder, name, cluster } = world.options;
+  const { verdict, jobs, notes } = await judgeApart({
+    folder,
+    url: cluster.urlOf(name),
+    from: world.from,
+    glimpses,
+    options: {
+      backoff: BACKOFF,
+      cancelGraceMs: CANCEL_GRACE_MS,
+      maxDeliveries: MAX_DELIVERIES,
+      subscribers: [{ name: "producer", kinds: TERMINAL_KINDS }],
+      ...cell.check,
+    },
+  });
   await world.turnPage();
   const broken = (rule: string) => verdict.rules.find(({ name }) => name === rule)?.broken ?? 0;
   return {
@@ -144,70 +152,4 @@ async function isDrained({ sql }: World): Promise<boolean> {
 async function isTold({ sql, producer }: World): Promise<boolean> {
   const [row] = await sql`SELECT count(*)::int AS ends FROM ai_event WHERE kind IN ${sql([...TERMINAL_KINDS])}`;
   return (await producer.ask<number>("seen")) >= Number(row?.["ends"]);
-}
-
-async function judge(
-  cell: Cell,
-  world: World,
-  glimpses: FinalRow[][],
-): Promise<Pick<Outcome, "jobs" | "notes"> & { verdict: Verdict }> {
-  const { folder } = world.options;
-  const options: Partial<Options> = {
-    backoff: BACKOFF,
-    cancelGraceMs: CANCEL_GRACE_MS,
-    maxDeliveries: MAX_DELIVERIES,
-    subscribers: [{ name: "producer", kinds: TERMINAL_KINDS }],
-    ...cell.check,
-  };
-  const rows = await rowsSince(world);
-  writeLines(join(folder, "rows.jsonl"), rows.versions);
-  writeLines(join(folder, "final.jsonl"), rows.final);
-  const { keptKinds, ...plain } = options;
-  const kept = keptKinds === undefined ? {} : { keptKinds: [...keptKinds] };
-  writeFileSync(join(folder, "options.json"), JSON.stringify({ ...plain, ...kept }));
-  const records = since(recordsIn(folder), world.from);
-  const verdict = checkHistory(records, { ...rows, glimpses }, options);
-  return { verdict, jobs: rows.final.filter(({ table }) => table === "job").length, notes: notesOf(verdict, records) };
-}
-
-/** Of one moment, since some jobs may not have ended. */
-async function rowsSince({ sql, from }: World): Promise<RowHistory> {
-  const rows = await sql.begin("ISOLATION LEVEL REPEATABLE READ", async (tx) => ({
-    versions: await readRowHistory(tx as unknown as Sql),
-    final: await readFinal(tx as unknown as Sql),
-  }));
-  const old = new Set(rows.versions.filter((version) => version.nth <= from.nth).map(({ job }) => job));
-  const gone = new Set(rows.final.filter((row) => row.table === "job" && old.has(row.job)).map(({ id }) => id));
-  return {
-    versions: rows.versions.filter((version) => version.nth > from.nth),
-    final: rows.final.filter(({ id }) => !gone.has(id)),
-  };
-}
-
-/** Calls that ended after it, and those that have not. */
-function since(records: CallRecord[], { at }: World["from"]): CallRecord[] {
-  const over = new Set(
-    records
-      .filter((record) => record.phase !== "invoke" && record.at < at)
-      .map(({ process, call }) => `${process} ${call}`),
-  );
-  return records.filter((record) => !over.has(`${record.process} ${record.call}`));
-}
-
-const OURS = new Set(["rows.jsonl", "final.jsonl"]);
-
-function recordsIn(folder: string): CallRecord[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith(".jsonl") && !OURS.has(name));
-  return names.flatMap((name) => readRecords(join(folder, name)));
-}
-
-/** What the run had to live through: answers that say that something had happened before. */
-function notesOf(verdict: Verdict, records: CallRecord[]): string[] {
-  const words = new Map<string, number>();
-  for (const { phase, op, items = [] } of records) {
-    if (phase !== "ok" || (op !== "report" && op !== "dispatch")) continue;
-    for (const { status = "" } of items) words.set(status, (words.get(status) ?? 0) + 1);
-  }
-  const counted = ["DUPLICATE", "CONFLICT", "LEASE_LOST", "KNOWN"].map((word) => `${words.get(word) ?? 0} ${word}`);
-  return [`${verdict.calls} calls, ${verdict.unknown} of unknown outcome`, counted.join(", ")];
 }

@@ -8,7 +8,7 @@ import { AdminService } from "../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { WorkerService } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
-import { wayTo } from "./flaky-store.ts";
+import { repeated, repeats, wayTo } from "./flaky-store.ts";
 import { withToken } from "./rpc-clients.ts";
 
 export const WORKER_TOKEN = "story-worker-token";
@@ -40,8 +40,9 @@ export async function startTestBroker(databaseUrl: string, env: Record<string, s
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(line) });
   const way = await wayTo(databaseUrl);
   const broker = await startBroker({ config, databaseUrl: way.url, log, settings: shownSettings(config) });
+  const again = repeats();
   const transport = (token: string): Transport =>
-    createGrpcTransport({ baseUrl: broker.url, interceptors: [withToken(token)] });
+    createGrpcTransport({ baseUrl: broker.url, interceptors: [...again, withToken(token)] });
   const api = transport(API_TOKEN);
   let stopped: Promise<void> | undefined;
   const stop = () => (stopped ??= broker.stop().finally(way.close));
@@ -53,14 +54,15 @@ export async function startTestBroker(databaseUrl: string, env: Record<string, s
     jobs: createClient(JobService, api),
     admin: createClient(AdminService, api),
     health: createClient(Health, transport("")),
-    async rest(method, path, body, workerId = "old-1") {
-      const response = await fetch(`${broker.url}/api/v1/internal/ai/job/${path}/`, {
-        method,
-        headers: { "x-worker-token": WORKER_TOKEN, "x-worker-id": workerId, "content-type": "application/json" },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { status: response.status, body: await response.json() };
-    },
+    rest: (method, path, body, workerId = "old-1") =>
+      repeated(async () => {
+        const response = await fetch(`${broker.url}/api/v1/internal/ai/job/${path}/`, {
+          method,
+          headers: { "x-worker-token": WORKER_TOKEN, "x-worker-id": workerId, "content-type": "application/json" },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+        return { status: response.status, body: await response.json() };
+      }),
     [Symbol.asyncDispose]: stop,
   };
 }
