@@ -89,12 +89,14 @@ export const NETWORK: readonly Cell[] = [
     name: "half-open-database",
     about: "Postgres is gone for a broker's connections, and nobody tells it; new ones get through",
     rounds: 2,
-    async deal(world, dice) {
+    async deal(world, dice, { full }) {
       const link = dice.pick(world.linksOf(/>db$/));
       dealt(world, link, "half-open");
       await pass(dice.between(300, 1_500));
       heal(world);
-      await pass(1_000);
+      // Until silence is found out, and a while of peace: each cut soon after another doubles the patience (decision 028),
+      // and 200 in a row would be one long cut.
+      await pass(full ? dice.between(5_000, 8_000) : 1_000);
     },
   },
   {
