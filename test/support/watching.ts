@@ -11,6 +11,7 @@ import {
   WatchJobsResponseSchema,
 } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { API_TOKEN, type TestBroker } from "./broker.ts";
+import { isFlaky } from "./flaky-store.ts";
 import { readError } from "./rpc-clients.ts";
 import { until } from "./until.ts";
 
@@ -31,7 +32,10 @@ export class Watch implements AsyncDisposable {
       for await (const frame of broker.jobs.watchJobs(asked, { signal: this.#abort.signal })) this.frames.push(frame);
       return null;
     } catch (err) {
-      return ConnectError.from(err);
+      if (!isFlaky || reasonOf(err) !== "DATABASE_DOWN") return ConnectError.from(err);
+      // A state that has no cursor yet was not told to its end.
+      if (this.cursor === "") this.frames.length = 0;
+      return await this.#read(broker, { ...asked, cursor: this.cursor || (asked.cursor ?? "") });
     }
   }
 
