@@ -4,8 +4,9 @@
  * only what is below the oldest running transaction is told: nothing can come before it any more (postgres.md 10).
  */
 import type { Sql } from "./db.ts";
+import { DURABLE } from "./durable.ts";
 import { type EventFacts, type EventFactsRow, toEventFacts } from "./event-facts.ts";
-import { KEEPS_SNAPSHOT, type Snapshot, snapshotOf } from "./snapshot.ts";
+import { type Snapshot, snapshotOf } from "./snapshot.ts";
 
 /** A place in that order: everything up to it has been told. Numbers as Postgres writes them, for they have 64 bits. */
 export interface EventPlace {
@@ -183,7 +184,11 @@ export interface EventsNow {
   snapshot: Snapshot;
 }
 
-/** A place that divides no job's events: none behind it comes before one that does not lie behind it. */
+/**
+ * A place that divides no job's events: none behind it comes before one that does not lie behind it. Made durable: else a
+ * crash may take back the end of a transaction that left nothing to wait for (it was rolled back, say), and with it the
+ * number: the next one gets it, and its events would be taken for what the snapshot shows.
+ */
 export async function eventsNow(sql: Sql): Promise<EventsNow> {
   const [row] = await sql`
     WITH now AS MATERIALIZED (SELECT pg_current_snapshot() AS s, pg_snapshot_xmin(pg_current_snapshot()) AS xmin),
@@ -193,7 +198,7 @@ export async function eventsNow(sql: Sql): Promise<EventsNow> {
       ORDER BY e.xid, e.id LIMIT 1
     )
     SELECT n.s::text AS snapshot, coalesce(e.xid, n.xmin)::text AS xid, coalesce(e.id - 1, 0)::text AS id,
-      ${sql.unsafe(KEEPS_SNAPSHOT)}
+      ${sql.unsafe(DURABLE)}
     FROM now n LEFT JOIN early e ON true`;
   return {
     place: { xid: String(row?.["xid"]), id: String(row?.["id"]) },

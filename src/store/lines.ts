@@ -12,6 +12,7 @@
 import type net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
+import { DURABLE } from "./durable.ts";
 import { connectTo, Line, type MakeClient, over, type Query } from "./line.ts";
 import { type EveryTick, Silence } from "./silence.ts";
 
@@ -74,6 +75,8 @@ class Lines {
   /** Those who wait until a transaction of another has ended. */
   readonly #waiting: (() => void)[] = [];
   readonly #transactions = new Set<Line>();
+  /** Tries to write, after others were given up. */
+  #probe: Line | undefined;
   /** Connects in a row that failed. */
   #failed = 0;
   #ended = false;
@@ -132,7 +135,7 @@ class Lines {
     this.#ended = true;
     this.#stopTicking?.();
     for (const wake of this.#waiting.splice(0)) wake();
-    await Promise.all([...this.#open, ...this.#transactions].map((line) => line.end(how)));
+    await Promise.all(this.#all.map((line) => line.end(how)));
   }
 
   #pick(): Line {
@@ -163,11 +166,32 @@ class Lines {
     return line;
   }
 
+  get #all(): Line[] {
+    return [...this.#open, ...this.#transactions, ...(this.#probe === undefined ? [] : [this.#probe])];
+  }
+
   #listen(): void {
-    const { dead, unused } = this.#silence.look([...this.#open, ...this.#transactions]);
+    const { dead, unused } = this.#silence.look(this.#all);
     for (const line of dead) line.cut();
-    for (const line of unused) if (!this.#transactions.has(line)) line.cut();
-    if (dead.length > 0) this.#options.onSilence?.(dead.length);
+    for (const line of unused) if (this.#open.has(line)) line.cut();
+    if (dead.length === 0) return;
+    this.#options.onSilence?.(dead.length);
+    if (this.#probe === undefined || dead.includes(this.#probe)) void this.#tryToWrite();
+  }
+
+  /** Where it was the way to Postgres that failed, and not Postgres, the next failure is found out as soon as this one. */
+  async #tryToWrite(): Promise<void> {
+    const line = this.#made(() => undefined);
+    this.#probe = line;
+    try {
+      await sqlOn(this.#maker, (query) => line.run(query)).unsafe(`SELECT ${DURABLE}`);
+      this.#silence.writes();
+    } catch {
+      // It is away, or hangs: patience grows with what is given up next.
+    } finally {
+      if (this.#probe === line) this.#probe = undefined;
+      void line.end({ timeout: 0 });
+    }
   }
 
   async #connect(): Promise<net.Socket> {

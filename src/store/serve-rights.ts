@@ -42,7 +42,7 @@ export async function missingServeRights(sql: Sql): Promise<string[]> {
       JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid AND d.deptype = 'a'
       JOIN pg_sequence s ON d.classid = 'pg_class'::regclass AND s.seqrelid = d.objid
       WHERE 'INSERT' = ANY(needed) AND NOT has_sequence_privilege(s.seqrelid, 'USAGE')
-    -- Everybody may, unless somebody took it away (snapshot.ts).
+    -- Everybody may, unless somebody took it away (durable.ts).
     UNION ALL SELECT 4, 'EXECUTE', 'FUNCTION ' || oid::regprocedure FROM pg_proc
       WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'
         AND proargtypes[2] = 'text'::regtype AND NOT has_function_privilege(oid, 'EXECUTE')

@@ -37,7 +37,7 @@ export interface Heard {
 /** What a connection is given when it is made. */
 export interface Start {
   tick: number;
-  /** How many cuts in a row had come before: each of a connection that was made since the one before. */
+  /** How many cuts had come before: each of a connection that was made since the one before. */
   round: number;
   /** Ticks for which it may be silent. */
   patience: number;
@@ -45,12 +45,14 @@ export interface Start {
 
 /**
  * Where new connections fare no better, it is Postgres that hangs, at its disk or at its standby, and what is cut leaves a
- * process behind that cannot be ended, out of max_connections: patience doubles with each round of them.
+ * process behind that cannot be ended, out of max_connections: patience doubles with each round of them, until one writes.
  */
 export class Silence {
   readonly #least: number;
   #tick = 0;
   #round = 0;
+  /** The round up to which all is well. */
+  #wellAt = 0;
   #cutAt = 0;
 
   /** `longestMs`: how long Postgres may take at most for a word; Infinity: nobody knows. */
@@ -63,7 +65,12 @@ export class Silence {
   }
 
   get #patience(): number {
-    return this.#least * Math.min(2 ** Math.max(0, this.#round - 1), MOST_PATIENCE);
+    return this.#least * Math.min(2 ** Math.max(0, this.#round - this.#wellAt - 1), MOST_PATIENCE);
+  }
+
+  /** A new connection has written: it was the way to Postgres that failed, not Postgres. */
+  writes(): void {
+    this.#wellAt = this.#round;
   }
 
   /** Whether it owes a word for longer than most do. */
@@ -75,11 +82,12 @@ export class Silence {
   look<L extends Heard>(lines: readonly L[]): { dead: L[]; unused: L[] } {
     this.#tick += 1;
     for (const line of lines) line.listen(this.#tick);
-    const dead = lines.filter(({ askedAt = this.#tick, start }) => this.#tick - askedAt >= start.patience);
+    const patienceOf = ({ start }: L) => Math.min(start.patience, this.#patience);
+    const dead = lines.filter((line) => this.#tick - (line.askedAt ?? this.#tick) >= patienceOf(line));
     const since = Math.max(...lines.filter((line) => this.isSuspect(line)).map(({ askedAt = 0 }) => askedAt));
     const unused = lines.filter(({ pending, heardAt }) => pending === 0 && heardAt <= since);
     if (dead.length === 0) {
-      if (this.#tick - this.#cutAt > 2 * this.#patience) this.#round = 0;
+      if (this.#tick - this.#cutAt > 2 * this.#patience) this.#wellAt = this.#round;
     } else {
       if (dead.some(({ start }) => start.round >= this.#round)) this.#round += 1;
       this.#cutAt = this.#tick;

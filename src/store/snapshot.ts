@@ -18,10 +18,3 @@ export function snapshotOf(text: string): Snapshot | null {
 export function sawIn(snapshot: Snapshot, xid: string): boolean {
   return BigInt(xid) < snapshot.xmax && !snapshot.running.has(xid);
 }
-
-/**
- * SQL, in a statement or transaction that shows a snapshot: its commit waits until everything that the snapshot shows as
- * ended is on the disk. Without it a crash may take back the end of a transaction that left nothing to wait for (it was
- * rolled back, say), and with it the number: the next one gets it, and its events would be taken for old ones.
- */
-export const KEEPS_SNAPSHOT = "pg_logical_emit_message(true, 'ai-job-broker', '')";

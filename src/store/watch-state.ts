@@ -2,8 +2,9 @@
 import type { Status } from "../job/status.ts";
 import type { Database } from "./db.ts";
 import { type SQL, sql } from "./drizzle.ts";
+import { DURABLE } from "./durable.ts";
 import type { EventFilter, EventPlace } from "./events.ts";
-import { KEEPS_SNAPSHOT, type Snapshot, snapshotOf } from "./snapshot.ts";
+import { type Snapshot, snapshotOf } from "./snapshot.ts";
 
 export interface WatchedJob {
   jobId: string;
@@ -44,7 +45,8 @@ export async function watchState(db: Database, filter: EventFilter, limit: numbe
           left(j.last_error, 1000) AS error, j.event_seq::float8 AS seq,
           extract(epoch FROM j.updated_at)::float8 * 1000 AS updated_ms
         FROM ${subjects(filter)} j WHERE ${matching(filter)} ORDER BY j.id LIMIT ${limit + 1}`);
-      await tx.execute(sql`SELECT ${sql.raw(KEEPS_SNAPSHOT)}`);
+      // As eventsNow.
+      await tx.execute(sql`SELECT ${sql.raw(DURABLE)}`);
       return {
         jobs: rows.map(toWatched),
         from: { xid: String(now?.xmin), id: "0" },

@@ -42,7 +42,9 @@ test("a role is told the rights it lacks, by doctor and by serve, and can serve 
   const serve = () => runCli(["serve"], { env: { DATABASE_URL: theirs.href, PORT: "0" } });
 
   await migrate(url);
-  const emit = "pg_logical_emit_message(boolean,text,text,boolean)";
+  // It has one more argument since Postgres 17.
+  const [{ emit }] = (await sql`SELECT oid::regprocedure::text AS emit FROM pg_proc
+    WHERE proname = 'pg_logical_emit_message' AND proargtypes[2] = 'text'::regtype`) as unknown as [{ emit: string }];
   await sql.unsafe(`REVOKE EXECUTE ON FUNCTION ${emit} FROM PUBLIC`);
   const rights = await rightsOf(theirs.href);
   expect(rights).toMatchObject({ level: "FAIL", advice: expect.stringContaining("GRANT USAGE ON SCHEMA drizzle TO") });

@@ -102,6 +102,16 @@ test("patience doubles with each round of new ones that are dead as well, to a b
   expect(silence.start.patience).toBe(PATIENCE);
 });
 
+test("patience is the first again once a new one has written, for those that were made before, too", () => {
+  const silence = new Silence(PATIENCE * TICK_MS);
+  for (let round = 0; round < 5; round++) ticksToDeath(silence, [new Fake(silence).ask()]);
+  const before = new Fake(silence).ask();
+  expect(before.start.patience).toBe(16 * PATIENCE);
+  silence.writes();
+  expect(ticksToDeath(silence, [before])).toBe(PATIENCE);
+  expect(silence.start.patience).toBe(PATIENCE);
+});
+
 test("it is looked once a tick, until nobody wants to know", () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());

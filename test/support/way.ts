@@ -14,11 +14,18 @@ export interface Way {
   reset(): void;
   /** From now on the connections there are lose what is sent, either way, and nobody is told; new ones get through. */
   mute(): void;
+  /** From now on new ones are so once they are made: Postgres takes them, and hangs. */
+  hang(): void;
+  /** How many have hung so far. */
+  hung: number;
   /** Lets new connections wait for Postgres' first word until it is called off. */
   hold(): () => void;
   close(): Promise<void>;
   reopen(): Promise<void>;
 }
+
+/** The end of a start-up: ready for a query, in no transaction. */
+const READY = Buffer.from("5a0000000549", "hex");
 
 /** Two ends of one connection; at `mute` of the near one they lose sight of one another. Call what it returns to join them. */
 function relay(near: net.Socket, far: net.Socket): () => void {
@@ -49,12 +56,15 @@ export const test = base.extend<{ way: Way }>({
     const open = new Set<net.Socket>();
     const ends = new Set<net.Socket>();
     let held: (() => void)[] | undefined;
+    let hangs = false;
     const way: Way = {
       url: "",
       made: 0,
       open: 0,
       reset: () => undefined,
       mute: () => undefined,
+      hang: () => undefined,
+      hung: 0,
       hold: () => () => undefined,
       close: async () => undefined,
       reopen: async () => undefined,
@@ -69,6 +79,16 @@ export const test = base.extend<{ way: Way }>({
         way.open -= 1;
       });
       const join = relay(near, far);
+      if (hangs) {
+        far.on("data", (bytes: Buffer) => {
+          if (!bytes.subarray(-READY.length).equals(READY)) return;
+          // The relay has passed it on by then.
+          setImmediate(() => {
+            near.emit("mute");
+            way.hung += 1;
+          });
+        });
+      }
       if (held === undefined) join();
       else held.push(join);
     });
@@ -84,6 +104,9 @@ export const test = base.extend<{ way: Way }>({
     };
     way.mute = () => {
       for (const near of open) near.emit("mute");
+    };
+    way.hang = () => {
+      hangs = true;
     };
     way.hold = () => {
       held = [];
