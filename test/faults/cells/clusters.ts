@@ -37,7 +37,13 @@ export const CLUSTERS: readonly Cell[] = [
       await pass(dice.between(500, 2_000));
       await disk.free();
       world.note("there is room on the disk");
-      await until("Postgres takes writes", () => takesWrites(world), BACK_WITHIN_MS);
+      const back = () => until("Postgres takes writes", () => takesWrites(world), BACK_WITHIN_MS);
+      await back().catch(async () => {
+        // Seen once in 55 times: its start-up process ended for want of room, and 18.4 did nothing more about it.
+        world.fault("Postgres hangs in its start-up, and is killed");
+        process.kill(await disk.pid(), "SIGKILL");
+        await back();
+      });
       await pass(dice.between(100, 400));
     },
   },
