@@ -50,7 +50,8 @@ for (const path of globSync("test/**/*.test.ts", { cwd: ROOT }).sort()) {
   else left.set(out.why, (left.get(out.why) ?? 0) + 1);
 }
 for (const [why, count] of left) process.stdout.write(`left out ${String(count).padStart(3)}: ${why}\n`);
-const chosen = positionals.length === 0 ? files : files.filter((path) => positionals.some((part) => path.includes(part)));
+const chosen =
+  positionals.length === 0 ? files : files.filter((path) => positionals.some((part) => path.includes(part)));
 process.stdout.write(`${chosen.length} files; ${share * 100} of 100 calls fail, seed ${values.seed}\n`);
 
 const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");

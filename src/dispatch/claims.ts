@@ -40,9 +40,9 @@ export function createClaims(options: ClaimsOptions): Claims {
   const now = createClaimGatherer(options);
 
   async function once(call: ClaimCall, signal: AbortSignal): Promise<Lease[]> {
-    const { workerId, requestId } = call;
+    const { workerId, requestId, maxJobs } = call;
     if (requestId !== null) {
-      const held = await runStatement(() => replayClaim(sql, workerId, requestId, leaseMs));
+      const held = await runStatement(() => replayClaim(sql, { workerId, requestId, limit: maxJobs, leaseMs }));
       // An earlier try's answer may have reached the caller, who has left this one alone since: they stay its own.
       if (held.length > 0) return signal.aborted ? [] : held;
     }

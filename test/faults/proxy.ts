@@ -40,6 +40,8 @@ export interface Flaw {
   onFault?: (what: "a lost request" | "a lost reply") => void;
 }
 
+/** The end of a half-open line that is still there finds out after so long, if nothing else tells it: by its keep-alives. */
+const KEEP_ALIVE_MS = 30_000;
 /** How long the rest of a lost reply is swallowed before the connection is reset. */
 const LINGER_MS = 20;
 
@@ -175,7 +177,11 @@ export class Link {
 
   /** One end is gone. The other end is told, unless the line is dead: then it finds out by itself, or by a reset. */
   #closed(wire: Wire, other: Socket, failed: boolean): void {
-    if (wire.lost && !other.destroyed) return;
+    if (wire.lost && !other.destroyed) {
+      // Postgres has room for so many that nobody is at the other end of.
+      setTimeout(() => this.#reset(wire), KEEP_ALIVE_MS).unref();
+      return;
+    }
     this.#wires.delete(wire);
     if (failed) reset(other);
     else other.destroy();

@@ -77,10 +77,10 @@ test("each call gets leases of its own worker, in both tables, and by its own re
     { job_id: "d", worker_id: "w2", instance_id: null, request_id: "r3", locked_by: "w2" },
     { job_id: "e", worker_id: odd, instance_id: null, request_id: "NULL", locked_by: odd },
   ]);
-  expect(await replayClaim(db.sql, odd, "NULL", 30_000)).toEqual(leases[0]);
-  expect(await replayClaim(db.sql, "w2", "r2", 30_000)).toEqual(leases[2]);
-  expect(await replayClaim(db.sql, "w2", "r3", 30_000)).toEqual(leases[3]);
-  expect(await replayClaim(db.sql, "w2", "NULL", 30_000)).toEqual([]);
+  expect(await replayClaim(db.sql, { workerId: odd, requestId: "NULL", limit: 3, leaseMs: 30_000 })).toEqual(leases[0]);
+  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r2", limit: 3, leaseMs: 30_000 })).toEqual(leases[2]);
+  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r3", limit: 3, leaseMs: 30_000 })).toEqual(leases[3]);
+  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "NULL", limit: 3, leaseMs: 30_000 })).toEqual([]);
   const all = leases.flat();
   expect(await reportAll(db, ...all.map((lease) => done(lease)))).toEqual(all.map(() => "ACCEPTED"));
   await expectNoDrift(db);
@@ -190,7 +190,9 @@ test("lease rows that drifted and stand in the way are written over, each by its
     { job_id: "c", worker_id: "w3", request_id: "r3", cancel_at: null },
     { job_id: "d", worker_id: "w1", request_id: "r1", cancel_at: null },
   ]);
-  expect(await replayClaim(db.sql, "old", "old-request", 60_000)).toEqual([]);
+  expect(await replayClaim(db.sql, { workerId: "old", requestId: "old-request", limit: 3, leaseMs: 60_000 })).toEqual(
+    [],
+  );
   expect(await rowOf(db, "b")).toMatchObject({ attempt_count: 1, deliveries: 1 });
   await expectNoDrift(db);
 });

@@ -181,7 +181,9 @@ test("a lease of a stream is none that a repeated Claim finds", async ({ db }) =
   await givenJob(db);
   const seat = await givenSeat(db, "i1");
   await claimSeats(db, [seat]);
-  expect(await replayClaim(db.sql, seat.workerId, "r1", 60_000)).toEqual([]);
+  expect(await replayClaim(db.sql, { workerId: seat.workerId, requestId: "r1", limit: 3, leaseMs: 60_000 })).toEqual(
+    [],
+  );
 });
 
 test("claims for seats and claims by call that run at once share the queue", async ({ db }) => {

@@ -84,10 +84,20 @@ test("a repeated request_id finds the leases that are still held, of this worker
   for (let i = 0; i < 3; i++) await givenJob(db);
   const first = await claimAs(db, "w1", { limit: 3, requestId: "r1" });
   await reportAll(db, done(first[0] as (typeof first)[0]));
-  const again = await replayClaim(db.sql, "w1", "r1", 60_000);
+  const again = await replayClaim(db.sql, { workerId: "w1", requestId: "r1", limit: 3, leaseMs: 60_000 });
   expect(again).toEqual(first.slice(1));
-  expect(await replayClaim(db.sql, "w2", "r1", 60_000)).toEqual([]);
-  expect(await replayClaim(db.sql, "w1", "r2", 60_000)).toEqual([]);
+  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r1", limit: 3, leaseMs: 60_000 })).toEqual([]);
+  expect(await replayClaim(db.sql, { workerId: "w1", requestId: "r2", limit: 3, leaseMs: 60_000 })).toEqual([]);
+});
+
+test("a repeat finds no more than it asks for, the newest, where two tries of it were answered", async ({ db }) => {
+  for (let i = 0; i < 5; i++) await givenJob(db);
+  await claimAs(db, "w1", { limit: 3, requestId: "r1" });
+  const second = await claimAs(db, "w1", { limit: 2, requestId: "r1" });
+  const repeat = (limit: number) => replayClaim(db.sql, { workerId: "w1", requestId: "r1", limit, leaseMs: 60_000 });
+  expect(await repeat(2)).toEqual(second);
+  expect(await repeat(3)).toHaveLength(3);
+  expect(await repeat(9)).toHaveLength(5);
 });
 
 test("a job that was to be cancelled ends at the claim instead of running again", async ({ db }) => {

@@ -152,7 +152,7 @@ const PRODUCERS = [
 
 const WORKERS = [
   said(fc.tuple(worker, fc.constantFrom("r1", "r2")), "replay", async (w, workerId, requestId) => {
-    const leases = await replayClaim(w.db.sql, workerId, requestId, 60_000);
+    const leases = await replayClaim(w.db.sql, { workerId, requestId, limit: 1_000, leaseMs: 60_000 });
     expect(leases.map((l) => l.jobId)).toEqual(w.model.replay(workerId, requestId));
   }),
   onLease("heartbeat", none, async (w, lease) => {
