@@ -27,6 +27,27 @@ export interface Way {
 /** The end of a start-up: ready for a query, in no transaction. */
 const READY = Buffer.from("5a0000000549", "hex");
 
+/** Calls back when the start-up is over and the relay has passed that on. */
+function onReady(far: net.Socket, ready: () => void): void {
+  far.on("data", (bytes: Buffer) => {
+    if (bytes.subarray(-READY.length).equals(READY)) setImmediate(ready);
+  });
+}
+
+/** What a way does before it is there. */
+const NOWHERE: Way = {
+  url: "",
+  made: 0,
+  open: 0,
+  hung: 0,
+  reset: () => undefined,
+  mute: () => undefined,
+  hang: () => undefined,
+  hold: () => () => undefined,
+  close: async () => undefined,
+  reopen: async () => undefined,
+};
+
 /** Two ends of one connection; at `mute` of the near one they lose sight of one another. Call what it returns to join them. */
 function relay(near: net.Socket, far: net.Socket): () => void {
   let isMute = false;
@@ -57,18 +78,7 @@ export const test = base.extend<{ way: Way }>({
     const ends = new Set<net.Socket>();
     let held: (() => void)[] | undefined;
     let hangs = false;
-    const way: Way = {
-      url: "",
-      made: 0,
-      open: 0,
-      reset: () => undefined,
-      mute: () => undefined,
-      hang: () => undefined,
-      hung: 0,
-      hold: () => () => undefined,
-      close: async () => undefined,
-      reopen: async () => undefined,
-    };
+    const way: Way = { ...NOWHERE };
     const server = net.createServer((near) => {
       way.made += 1;
       way.open += 1;
@@ -80,13 +90,9 @@ export const test = base.extend<{ way: Way }>({
       });
       const join = relay(near, far);
       if (hangs) {
-        far.on("data", (bytes: Buffer) => {
-          if (!bytes.subarray(-READY.length).equals(READY)) return;
-          // The relay has passed it on by then.
-          setImmediate(() => {
-            near.emit("mute");
-            way.hung += 1;
-          });
+        onReady(far, () => {
+          near.emit("mute");
+          way.hung += 1;
         });
       }
       if (held === undefined) join();
