@@ -1,13 +1,13 @@
 /** The network of the fault programme does to bytes what it says, and nothing else. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from "node:net";
-import { test as base, expect } from "vitest";
+import { test as base, expect, onTestFinished, vi } from "vitest";
 import { until } from "../support/until.ts";
 import { Link } from "./proxy.ts";
 
 interface Fixtures {
   /** Answers each piece with `re:` and the piece. */
-  server: { port: number; got: string[] };
+  server: { port: number; got: string[]; open: () => number };
   link: Link;
   /** A connection through the link, with what came over it. */
   open: () => Promise<{ socket: Socket; got: () => string; ended: () => string | undefined }>;
@@ -19,6 +19,7 @@ const test = base.extend<Fixtures>({
     const sockets = new Set<Socket>();
     const server: Server = createServer((socket) => {
       sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
       socket.on("error", () => undefined);
       socket.on("data", (bytes) => {
         got.push(String(bytes));
@@ -26,7 +27,7 @@ const test = base.extend<Fixtures>({
       });
     }).listen(0, "127.0.0.1");
     await once(server, "listening");
-    await use({ port: (server.address() as AddressInfo).port, got });
+    await use({ port: (server.address() as AddressInfo).port, got, open: () => sockets.size });
     for (const socket of sockets) socket.destroy();
     server.close();
   },
@@ -123,6 +124,23 @@ test("a half-open connection swallows all, tells nobody, and stays dead; a new o
   socket.write("d");
   await until("the new one works", () => got() === "re:d");
   expect(server.got).toEqual(["a", "d"]);
+  expect(dead.ended()).toBeUndefined();
+});
+
+test("the far end of a half-open connection finds out in the end; the near one is told nothing", async ({
+  server,
+  link,
+  open,
+}) => {
+  const dead = await open();
+  dead.socket.write("a");
+  await until("it works", () => dead.got() === "re:a");
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  link.set("half-open");
+  vi.advanceTimersByTime(30_000);
+  vi.useRealTimers();
+  await until("the server is told", () => server.open() === 0);
   expect(dead.ended()).toBeUndefined();
 });
 

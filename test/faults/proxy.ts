@@ -40,7 +40,7 @@ export interface Flaw {
   onFault?: (what: "a lost request" | "a lost reply") => void;
 }
 
-/** The end of a half-open line that is still there finds out after so long, if nothing else tells it: by its keep-alives. */
+/** The far end of a half-open line finds out after so long, if nothing else tells it: by its keep-alives. */
 const KEEP_ALIVE_MS = 30_000;
 /** How long the rest of a lost reply is swallowed before the connection is reset. */
 const LINGER_MS = 20;
@@ -150,6 +150,8 @@ export class Link {
   #apply(wire: Wire): void {
     if (wire.lost) return;
     wire.lost = this.#mode === "half-open";
+    // Postgres has room for so many that nobody is at the other end of.
+    if (wire.lost) setTimeout(() => reset(wire.far), KEEP_ALIVE_MS).unref();
     wire.up.dropping = wire.lost;
     wire.down.dropping = wire.lost || this.#mode === "lose-replies";
     wire.up.stall(this.#mode === "stall");
@@ -177,11 +179,7 @@ export class Link {
 
   /** One end is gone. The other end is told, unless the line is dead: then it finds out by itself, or by a reset. */
   #closed(wire: Wire, other: Socket, failed: boolean): void {
-    if (wire.lost && !other.destroyed) {
-      // Postgres has room for so many that nobody is at the other end of.
-      setTimeout(() => this.#reset(wire), KEEP_ALIVE_MS).unref();
-      return;
-    }
+    if (wire.lost && !other.destroyed) return;
     this.#wires.delete(wire);
     if (failed) reset(other);
     else other.destroy();
