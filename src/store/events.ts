@@ -77,16 +77,11 @@ export async function eventsAfter(
       WHERE ${typeof bound === "object" ? sql`(SELECT count(*) FROM page) = ${limit} AND` : sql``}
         (s.xid, s.id) > (SELECT xid, id FROM stop)
       GROUP BY j.job_id
-    ), newest AS MATERIALIZED (
-      SELECT e.xid, e.id FROM bound b CROSS JOIN LATERAL (
-        SELECT xid, id FROM ai_event
-        WHERE (xid, id) > (${after.xid}::xid8, ${after.id}::bigint) AND (xid, id) <= (b.xid, b.id)
-        ORDER BY xid DESC, id DESC LIMIT 1) e
     )
-    SELECT b.xid::text AS bound_xid, n.xid::text AS newest_xid, n.id::text AS newest_id, e.xid::text AS xid, e.id::text AS id, e.at, e.job_id,
+    SELECT b.xid::text AS bound_xid, e.xid::text AS xid, e.id::text AS id, e.at, e.job_id,
       e.seq::float8 AS seq, e.kind, e.job_type, e.attempt, e.tenant_id, e.source_domain, e.source_id, e.worker_id, e.error,
       coalesce(e.seq > (SELECT seq FROM late WHERE job_id = e.job_id), false) AS early
-    FROM bound b LEFT JOIN newest n ON true LEFT JOIN page e ON true ORDER BY e.xid, e.id`;
+    FROM bound b LEFT JOIN page e ON true ORDER BY e.xid, e.id`;
   const boundXid = String(rows[0]?.bound_xid);
   const found = rows.filter(isEvent);
   const cut = found.findIndex(({ early }) => early);
@@ -96,15 +91,11 @@ export async function eventsAfter(
   if (full && cut === 0) return await eventsAfter(sql, after, limit * 2, filter, bound);
   const more = full && events.length > 0;
   const last = found[(cut < 0 ? found.length : cut) - 1];
-  // A filter must not hold the place back; and it never goes backwards, whatever another server says.
-  const reached = full || cut >= 0 ? last && { xid: last.xid, id: last.id } : endOf(bound, rows[0]);
+  // A filter must not hold back the place of who was told how far to read; and it never goes backwards, whatever another
+  // server says.
+  const isAtEnd = typeof bound === "object" && !full && cut < 0;
+  const reached = isAtEnd ? bound : last && { xid: last.xid, id: last.id };
   return { events, upTo: laterOf(after, reached ?? after), boundXid, more };
-}
-
-/** What was read to: the place that was asked for, or the newest event of all. */
-function endOf(bound: Bound, row: EventRow | undefined): EventPlace | undefined {
-  if (typeof bound === "object") return bound;
-  return row?.newest_xid == null ? undefined : { xid: row.newest_xid, id: row.newest_id };
 }
 
 /** Those of one job change places with each other, so that seq grows. */
@@ -132,8 +123,6 @@ export function boundOf(sql: Sql, bound: Bound) {
 interface EventRow extends EventFactsRow {
   early: boolean;
   bound_xid: string;
-  newest_xid: string | null;
-  newest_id: string;
   xid: string | null;
   id: string;
 }
