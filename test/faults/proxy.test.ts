@@ -108,14 +108,20 @@ test("what was sent over a stalled line arrives when it is over", async ({ serve
   expect(ended()).toBeUndefined();
 });
 
+/** A connection that has brought an answer. */
+async function givenWorking(open: Fixtures["open"]) {
+  const one = await open();
+  one.socket.write("a");
+  await until("it works", () => one.got() === "re:a");
+  return one;
+}
+
 test("a half-open connection swallows all, tells nobody, and stays dead; a new one works after it", async ({
   server,
   link,
   open,
 }) => {
-  const dead = await open();
-  dead.socket.write("a");
-  await until("it works", () => dead.got() === "re:a");
+  const dead = await givenWorking(open);
   link.set("half-open");
   dead.socket.write("b");
   link.heal();
@@ -132,9 +138,7 @@ test("the far end of a half-open connection finds out in the end; the near one i
   link,
   open,
 }) => {
-  const dead = await open();
-  dead.socket.write("a");
-  await until("it works", () => dead.got() === "re:a");
+  const dead = await givenWorking(open);
   vi.useFakeTimers({ toFake: ["setTimeout"] });
   onTestFinished(() => void vi.useRealTimers());
   link.set("half-open");
