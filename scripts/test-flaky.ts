@@ -2,11 +2,10 @@
  * Runs the tests of whole brokers over a store that fails: `npm run test:flaky`, `-- --share 0.05`, `-- --seed 7`, or with
  * files, for some of them. What is left out is named with its reason, here and by `skipIf(isFlaky)` in the tests.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { runVitest } from "./run-vitest.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
@@ -54,8 +53,4 @@ const chosen =
   positionals.length === 0 ? files : files.filter((path) => positionals.some((part) => path.includes(part)));
 process.stdout.write(`${chosen.length} files; ${share * 100} of 100 calls fail, seed ${values.seed}\n`);
 
-const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
-const env = { ...process.env, FLAKY_STORE: values.share, FLAKY_SEED: values.seed };
-const child = spawn(process.execPath, [vitest, "run", ...chosen], { cwd: ROOT, env, stdio: "inherit" });
-const [code] = (await once(child, "exit")) as [number | null];
-process.exitCode = code ?? 1;
+process.exitCode = await runVitest(chosen, { FLAKY_STORE: values.share, FLAKY_SEED: values.seed });

