@@ -29,6 +29,12 @@ export function silent(silenceMs: number): BrokerError {
   return new BrokerError("WORKER_SILENT", text, { retryAfterMs: 1_000 });
 }
 
+/** It may have come to a broker that was too busy to read it: a reason to come again, not to give up. */
+export function lateHello(limitMs: number): BrokerError {
+  const text = `no hello came for ${limitMs} ms: send it as the first message of the stream, and connect again`;
+  return new BrokerError("WORKER_SILENT", text, { retryAfterMs: 1_000 });
+}
+
 export function slowReader(what: string): BrokerError {
   const text = `the worker ${what}: read and ack each message before work begins`;
   return new BrokerError("SLOW_READER", text, { retryAfterMs: 1_000 });

@@ -1,7 +1,7 @@
 /** WorkerService.Work: one stream, from its Hello to its end. No rules of jobs here: sessions and moves have them. */
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { Outbox } from "../dispatch/outbox.ts";
-import { slowReader, tooManyFrames, tooManyStreams } from "../dispatch/session-faults.ts";
+import { lateHello, slowReader, tooManyFrames, tooManyStreams } from "../dispatch/session-faults.ts";
 import type { CancelReason, Outlet, WorkSession } from "../dispatch/work-session.ts";
 import { BrokerError, badField } from "../errors.ts";
 import { CancelReason as CancelReasons, type Hello, type WorkRequest } from "../gen/aibroker/v1/worker_service_pb.ts";
@@ -72,7 +72,7 @@ class WorkStream implements Outlet {
   /** Reads until the worker's side ends; never rejects. */
   async listen(requests: AsyncIterable<WorkRequest>): Promise<void> {
     const limitMs = Math.min(HELLO_MS, this.#ctx.limits.silenceMs);
-    const late = setTimeout(() => this.#over(badField("hello", `did not come within ${limitMs} ms`)), limitMs);
+    const late = setTimeout(() => this.#over(lateHello(limitMs)), limitMs);
     try {
       for await (const message of requests) {
         this.#countFrame();

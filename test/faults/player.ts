@@ -27,6 +27,8 @@ export class Player {
   readonly #open = new Map<number, { resolve: (answer: never) => void; reject: (error: Error) => void }>();
   #questions = 0;
   #isStopped = false;
+  #isToEnd = false;
+  #fell: string | undefined;
 
   constructor(options: PlayerOptions) {
     this.name = options.name;
@@ -58,8 +60,16 @@ export class Player {
     return !ended(this.#child) && !this.#isStopped;
   }
 
+  /** How it has ended by itself, and says so once: whoever plays on without it has not played its part. */
+  takeFall(): string | undefined {
+    const fell = this.#fell;
+    this.#fell = undefined;
+    return fell;
+  }
+
   async kill(): Promise<void> {
     if (ended(this.#child)) return;
+    this.#isToEnd = true;
     const gone = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await gone;
@@ -74,6 +84,7 @@ export class Player {
 
   #start(): ChildProcess {
     const { name, module, settings, folder } = this.#options;
+    this.#isToEnd = false;
     const log = openSync(join(folder, `${name}.log`), "a");
     const child = fork(join(PLAYERS, `${module}.ts`), [JSON.stringify(settings)], {
       execArgv: ["--import", TAP],
@@ -87,6 +98,7 @@ export class Player {
       this.#open.delete(id);
     });
     child.once("exit", (code, signal) => {
+      if (!this.#isToEnd) this.#fell ??= `${name} has ended by itself (${signal ?? code}): see ${name}.log`;
       for (const { reject } of this.#open.values()) reject(new Error(`${name} has ended (${signal ?? code})`));
       this.#open.clear();
     });

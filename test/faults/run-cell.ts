@@ -101,6 +101,7 @@ async function live(cell: Cell, world: World, { seed, full, say }: RunOptions): 
     over.abort();
   }
   world.note("the faults are over");
+  faultsFound.push(...world.takeFalls());
   const healedUs = nowUs();
   await world.heal();
   const recovered = await until("a job ends", () => world.hasEnded(healedUs), RECOVER_WITHIN_MS).catch(String);
@@ -117,7 +118,7 @@ async function live(cell: Cell, world: World, { seed, full, say }: RunOptions): 
     return { faultsFound, recoverMs, glimpses: await glimpsing };
   }
   await until("the watch has told all ends", () => isTold(world), TOLD_WITHIN_MS).catch(() => undefined);
-  faultsFound.push(...((await cell.look?.(world)) ?? []));
+  faultsFound.push(...((await cell.look?.(world)) ?? []), ...world.takeFalls());
   return { faultsFound, recoverMs, glimpses: await glimpsing };
 }
 

@@ -128,6 +128,11 @@ export class World {
     for (const worker of this.workers) if (!worker.isUp) await worker.restart();
   }
 
+  /** The players that have ended by themselves since it was asked last, in words. */
+  takeFalls(): string[] {
+    return [...this.workers, this.producer].flatMap((player) => player.takeFall() ?? []);
+  }
+
   /** Whether a job has ended since then, in µs. */
   async hasEnded(sinceUs: number): Promise<boolean> {
     const since = new Date(sinceUs / 1_000).toISOString();

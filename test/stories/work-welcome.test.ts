@@ -138,13 +138,18 @@ describe("a stream whose first message is not a Hello", () => {
   });
 });
 
-test("a stream that says nothing at all is ended, and told what was missing", async ({ db: _, url }) => {
+/** Its Hello may have come to a broker that was too busy to read it, and then nobody has made a mistake. */
+test("a stream that says nothing at all is ended, told what was missing, and may come again", async ({
+  db: _,
+  url,
+}) => {
   await using broker = await startTestBroker(url, { WORK_PING_MS: "50", WORK_SILENCE_MS: "200" });
   await using work = await openWork(broker.url);
   expect(await work.ended).toMatchObject({
-    code: Code.InvalidArgument,
-    reason: "BAD_FIELD",
-    fields: ["hello", "hello"],
+    code: Code.DeadlineExceeded,
+    reason: "WORKER_SILENT",
+    retryMs: expect.any(Number),
+    message: expect.stringContaining("no hello came for 200 ms"),
   });
 });
 
