@@ -11,11 +11,16 @@ export interface Backlog {
   firstDueSeconds: number;
   /** Between one job's due time and the next one's; 0: all share one next_run_at. */
   stepSeconds: number;
+  /** About the length of a payload as JSON; as short as a small job's, some 70, unless given. */
+  payloadBytes?: number;
 }
 
 const ROWS_PER_STATEMENT = 100_000;
+const SHORTEST_BYTES = 90;
+const DIGEST_BYTES = 32;
 
-export const CLEAR = "TRUNCATE ai_result, ai_job, ai_ready, ai_lease";
+/** The events, too: their index grows from round to round, and with it the pages that a checkpoint has written whole. */
+export const CLEAR = "TRUNCATE ai_result, ai_job, ai_ready, ai_lease, ai_event";
 
 /** Adds the backlog to what is there. */
 export async function fill(sql: Sql, backlog: Backlog): Promise<void> {
@@ -26,13 +31,18 @@ export async function fill(sql: Sql, backlog: Backlog): Promise<void> {
 
 async function fillRange(sql: Sql, backlog: Backlog, from: number, to: number): Promise<void> {
   const types = [...backlog.types];
+  const digests = Math.round(Math.max(0, (backlog.payloadBytes ?? 0) - SHORTEST_BYTES) / DIGEST_BYTES);
   await sql`
     WITH base AS MATERIALIZED (
       SELECT date_trunc('day', now()) + ${backlog.firstDueSeconds}::float8 * interval '1 second' AS at
     ), job AS (
       INSERT INTO ai_job (job_id, job_type, payload, priority, next_run_at, move)
       SELECT gen_random_uuid()::text, (${types}::text[])[1 + g % ${types.length}],
-        jsonb_build_object('sheet_id', g, 'image_url', 'https://example.org/sheets/' || g || '.png'),
+        jsonb_build_object('sheet_id', g, 'image_url', 'https://example.org/sheets/' || g || '.png') || CASE
+          WHEN ${digests}::int = 0 THEN '{}'
+          -- Of one letter it would be compressed to nothing where it is long.
+          ELSE jsonb_build_object('note', (SELECT string_agg(md5(g || '/' || n), '') FROM generate_series(1, ${digests}::int) n))
+        END,
         g % ${backlog.priorities ?? 1}, base.at + g * ${backlog.stepSeconds}::float8 * interval '1 second', 1
       FROM base, generate_series(${from}::int, ${to}::int) g
       RETURNING id, job_type, priority, next_run_at, octet_length(payload::text) AS bytes

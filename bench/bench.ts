@@ -2,7 +2,7 @@
  * How fast is it, beside what else one could take? `npm run bench`
  *   -- --quick          small counts, one round, under 4 minutes: to try it out, and to see a large drop
  *   -- --only NAME      measures whose name has this in it, several by commas: drain (enqueue and ceiling with
- *                    it), flow, latency, unary, shim, backlog, held snapshot, scale
+ *                    it), flow, latency, unary, shim, backlog, payload, settings, held snapshot, scale
  *   -- --alone          the broker without its peers (drain, flow, latency, held snapshot)
  *   -- --rounds 3
  *   -- --json FILE      the figures for a machine
@@ -12,7 +12,7 @@
  * Sets everything up by itself: an embedded Postgres that commits to disk, the broker as a process of its own with its
  * default settings, worker and producer as two more. graphile-worker and pg-boss run in the worker's and the producer's
  * process, as they do for their users, each by the best of a few settings (measures/best-setting.ts). All systems in turn,
- * round after round. CPU by process and memory at its end come with each measure.
+ * round after round. CPU by process, WAL and memory at its end come with each measure.
  */
 import { readFileSync } from "node:fs";
 import { compareFigures, type Recorded } from "./harness/compare.ts";
@@ -28,8 +28,9 @@ import { latency } from "./measures/latency.ts";
 import type { BenchContext, BenchMeasure } from "./measures/measure.ts";
 import { scale } from "./measures/scale.ts";
 import { drain, flow } from "./measures/throughput.ts";
+import { payload, settings } from "./measures/variants.ts";
 
-const MEASURES: BenchMeasure[] = [drain, flow, latency, unary, shim, backlog, heldSnapshot, scale];
+const MEASURES: BenchMeasure[] = [drain, flow, latency, unary, shim, backlog, payload, settings, heldSnapshot, scale];
 
 const values = readOptions(import.meta.filename, {
   quick: { type: "boolean", default: false },
@@ -42,7 +43,7 @@ const values = readOptions(import.meta.filename, {
 });
 const wanted = values.only?.split(",");
 /** Whoever asks for these gets all measures, since each has them. */
-const WITH_EACH = [MEMORY, "CPU per job"];
+const WITH_EACH = [MEMORY, "CPU per job", "WAL per job"];
 const namesOf = ({ name, also = [] }: BenchMeasure) => [name, ...also, ...WITH_EACH];
 const chosen = MEASURES.filter(
   (measure) => wanted?.some((part) => namesOf(measure).some((name) => name.includes(part))) ?? true,

@@ -35,7 +35,8 @@ export interface Client<T> {
   openWorker(target: T, settings: WorkerSettings): Promise<Worker>;
 }
 
-const PAYLOAD_BYTES = 250;
+/** As JSON, of every job but where its length is what is measured. */
+export const PAYLOAD_BYTES = 250;
 
 export function payloadOf(sentUs: number): BenchPayload {
   return { sentUs, note: NOTE };

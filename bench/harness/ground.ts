@@ -8,14 +8,13 @@ import { startEmbeddedPostgres } from "../../src/store/embedded.ts";
 import { nowUs } from "./clock.ts";
 import { percentile } from "./figures.ts";
 import { machineLine } from "./machine.ts";
+import type { Watched } from "./used.ts";
 
-export interface Ground {
+export interface Ground extends Watched {
   /** For logs, sockets and what else a system writes. */
   folder: string;
   /** The machine in one line, and how fast its disk is. */
   machine: string;
-  /** The postmaster's. */
-  postgresPid: number;
   /** Makes an empty database; answers its URL. */
   createDatabase(name: string): Promise<string>;
   /** Statements so far in the database of this name, by their text, if they are counted. */
@@ -60,6 +59,10 @@ export async function openGround({ countsStatements = false }: GroundOptions = {
     folder,
     machine: `${machineLine(postgres.version)}, where a lone commit takes ${commitMs.toFixed(2)} ms`,
     postgresPid: Number(readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8").split("\n")[0]),
+    async walBytes() {
+      const [row] = await sql<{ bytes: number }[]>`SELECT (pg_current_wal_insert_lsn() - '0/0')::float8 AS bytes`;
+      return row?.bytes ?? Number.NaN;
+    },
     async createDatabase(name) {
       await sql`CREATE DATABASE ${sql(name)}`;
       return withDatabase(postgres.url, name);

@@ -28,6 +28,13 @@ answerParent(
         },
       });
     },
+    /** Leaves the queue, and begins anew with the next open. */
+    close: async () => {
+      await worker?.close();
+      worker = undefined;
+      latenciesUs = [];
+      firstUs = Number.NaN;
+    },
     /** When the first handler began. */
     firstUs: () => firstUs,
     count: () => latenciesUs.length,

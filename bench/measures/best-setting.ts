@@ -13,7 +13,7 @@ import { inTurn } from "./in-turn.ts";
 import type { BenchContext } from "./measure.ts";
 import { type Order, runThrough } from "./run-through.ts";
 
-const TRY_JOBS = 20_000;
+const TRY = { jobs: 20_000, warmUp: 2_000 };
 /** A setting that met a bad moment of a shared machine gets another one. */
 const TRIES = 2;
 
@@ -32,7 +32,7 @@ export async function bestOf({ ground, quick, say }: BenchContext, choice: Choic
     `try, ${order}`,
     choice,
     ({ system }) => titleOf(system),
-    async ({ system, concurrency }) => (await runThrough(ground, system, { jobs: TRY_JOBS, order, concurrency })).done,
+    async ({ system, concurrency }) => (await runThrough(ground, system, { ...TRY, order, concurrency })).done,
   );
   const figures = tries.map((done) => Math.max(...done));
   say(`tried: ${choice.map(({ system }, at) => `${system.setting}: ${figures[at]?.toFixed(0)}`).join("; ")}`);

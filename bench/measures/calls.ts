@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { openPool, type Sql } from "../../src/store/db.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE } from "../clients/client.ts";
+import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
 import { startBroker } from "../harness/broker.ts";
 import type { Calls } from "../harness/calls.ts";
 import { startChild } from "../harness/child.ts";
@@ -93,7 +93,13 @@ async function measure(
   { jobs, warmUp }: { jobs: number; warmUp: number },
 ): Promise<Round> {
   await clear(sql);
-  await fill(sql, { rows: jobs + warmUp, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
+  await fill(sql, {
+    rows: jobs + warmUp,
+    types: [JOB_TYPE],
+    firstDueSeconds: -86_400,
+    stepSeconds: 0,
+    payloadBytes: PAYLOAD_BYTES,
+  });
   const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
   const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
   try {
@@ -101,9 +107,9 @@ async function measure(
     const run = (jobs: number) =>
       child.ask<{ done: number; tookUs: number }>("run", { ...calls, jobs } satisfies Calls);
     await run(warmUp);
-    const usedBy = watchUse({ server: broker?.pid, worker: child.pid }, ground.postgresPid);
+    const usedBy = await watchUse({ server: broker?.pid, worker: child.pid }, ground);
     const { done, tookUs } = await run(jobs);
-    const used = usedBy(jobs);
+    const used = await usedBy(jobs);
     if (done !== jobs) throw new Error(`${done} jobs were done by ${by}, and ${jobs} were there`);
     return { perSecond: jobs / (tookUs / 1e6), used };
   } finally {

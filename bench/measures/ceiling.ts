@@ -4,10 +4,10 @@
  */
 import { HOT, openPool, type Sql } from "../../src/store/db.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE } from "../clients/client.ts";
+import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
 import { nowUs } from "../harness/clock.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
-import { watchUse } from "../harness/used.ts";
+import { type Used, usedMeasures, type Watched, watchUse } from "../harness/used.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
 import { inTurn } from "./in-turn.ts";
 import type { BenchContext } from "./measure.ts";
@@ -69,7 +69,7 @@ export async function measureCeiling(context: BenchContext): Promise<Measure[]> 
     "drain",
     ["the ceiling, raw SQL"],
     (title) => title,
-    () => drainRaw(sql, ground.postgresPid, jobs),
+    () => drainRaw(sql, ground, jobs),
   ).finally(() => sql.end());
   const about = { system: "ceiling", setting: `raw SQL on the same tables, ${BATCH} at a time` };
   return [
@@ -77,22 +77,34 @@ export async function measureCeiling(context: BenchContext): Promise<Measure[]> 
       { ...about, measure: "drain", unit: "jobs/s" },
       results.map(({ perSecond }) => perSecond),
     ),
-    measureOf(
-      { ...about, measure: "drain: CPU per job, Postgres", unit: "µs" },
-      results.map(({ postgresUs }) => postgresUs),
+    ...usedMeasures(
+      "drain",
+      about,
+      results.map(({ used }) => used),
     ),
   ];
 }
 
-async function drainRaw(sql: Sql, postgresPid: number, jobs: number) {
+interface Round {
+  perSecond: number;
+  used: Used<never>;
+}
+
+async function drainRaw(sql: Sql, ground: Watched, jobs: number): Promise<Round> {
   await clear(sql);
-  await fill(sql, { rows: jobs, types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0 });
-  const used = watchUse({}, postgresPid);
+  await fill(sql, {
+    rows: jobs,
+    types: [JOB_TYPE],
+    firstDueSeconds: -86_400,
+    stepSeconds: 0,
+    payloadBytes: PAYLOAD_BYTES,
+  });
+  const usedBy = await watchUse({}, ground);
   const beganUs = nowUs();
   await sql.unsafe(DRAIN);
   const tookUs = nowUs() - beganUs;
-  const { Postgres: postgresUs } = used(jobs).cpu;
+  const used = await usedBy(jobs);
   const [row] = await sql<{ done: number }[]>`SELECT count(*)::int AS done FROM ai_result`;
   if (row?.done !== jobs) throw new Error(`${row?.done} of ${jobs} jobs were done by raw SQL`);
-  return { perSecond: jobs / (tookUs / 1e6), postgresUs };
+  return { perSecond: jobs / (tookUs / 1e6), used };
 }

@@ -63,10 +63,10 @@ function passWhileHeld({ ground, quick }: BenchContext, { system, concurrency }:
     if (tables === undefined) throw new Error(`${system.name} has no tables whose snapshot could be held`);
     await produceAll(producer, JOBS[size]);
     const letGo = await holdSnapshot(tables.databaseUrl);
-    const usedBy = watchUse({ server: running.serverPid, worker: worker.pid }, ground.postgresPid);
-    const passing = markTenths(processes, concurrency, size).then((marked) => ({
+    const usedBy = await watchUse({ server: running.serverPid, worker: worker.pid }, ground);
+    const passing = markTenths(processes, concurrency, size).then(async (marked) => ({
       ...marked,
-      used: usedBy(marked.passed),
+      used: await usedBy(marked.passed),
     }));
     const { tookUs, ...round } = await passing.finally(letGo);
     await worker.stop();

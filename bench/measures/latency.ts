@@ -70,9 +70,9 @@ async function measureRound(on: Ground, system: System, perSecond: number, secon
       await worker.ask("take");
       await sleep(500);
       const parts = { producer: load.pid, server: running.serverPid, worker: worker.pid };
-      const usedBy = watchUse(parts, on.postgresPid);
+      const usedBy = await watchUse(parts, on);
       const { answeredUs, sent } = await load.run({ perSecond, seconds }, arrived);
-      const used = usedBy(sent);
+      const used = await usedBy(sent);
       return { latenciesUs: await worker.ask<number[]>("take"), answeredUs, used };
     } finally {
       await load.stop();

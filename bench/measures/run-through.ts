@@ -17,11 +17,17 @@ export interface Through {
   enqueued: number;
   /** Jobs a second from the first handler (preloaded) or the first dispatch (beside) to the last durable end. */
   done: number;
-  used: Used<"server" | "worker">;
+  used: Used<Part>;
+  /** While the jobs were stored, if they were so before the worker came. */
+  usedToStore: Used<Part> | undefined;
 }
+
+type Part = "producer" | "server" | "worker";
 
 export interface RunOptions {
   jobs: number;
+  /** Go through before the clock starts: processes that have just come up compile more than they work. */
+  warmUp: number;
   order: Order;
   concurrency: number;
 }
@@ -67,30 +73,71 @@ export function produceAll(producer: Child, jobs: number): Promise<{ tookUs: num
   return producer.ask("bulk", { count: jobs, batch: BATCH, lanes: LANES } satisfies Bulk);
 }
 
-async function measure(
-  ground: Ground,
-  { running, producer, worker, name }: Processes,
-  { jobs, order, concurrency }: RunOptions,
-): Promise<Through> {
-  const produce = () => produceAll(producer, jobs);
-  const open = () => opened(worker, { client: name, target: running.target, concurrency });
-  const produced = order === "preloaded" ? await produce() : undefined;
-  if (order === "beside") await open();
-  const usedBy = watchUse({ server: running.serverPid, worker: worker.pid }, ground.postgresPid);
+async function measure(ground: Ground, processes: Processes, options: RunOptions): Promise<Through> {
+  // What earlier rounds have left behind is not this one's.
+  await processes.running.tables?.clear();
+  await warmUp(processes, options);
+  return options.order === "preloaded" ? drain(ground, processes, options) : flow(ground, processes, options);
+}
+
+/** All three processes do once what they are measured by. */
+async function warmUp(processes: Processes, { warmUp: jobs, concurrency }: RunOptions): Promise<void> {
+  await open(processes, concurrency);
+  await produceAll(processes.producer, jobs);
+  await untilDone(processes, jobs);
+  await processes.worker.ask("close");
+}
+
+async function drain(ground: Ground, processes: Processes, { jobs, concurrency }: RunOptions): Promise<Through> {
+  const { running, producer, worker } = processes;
+  const usedToStore = await watchUse<Part>({ ...NOBODY, producer: producer.pid, server: running.serverPid }, ground);
+  const { tookUs: storedUs } = await produceAll(producer, jobs);
+  const stored = await usedToStore(jobs);
+  const used = await watchUse<Part>({ ...NOBODY, server: running.serverPid, worker: worker.pid }, ground);
+  await open(processes, concurrency);
+  const endedUs = await untilDone(processes, jobs);
+  const tookUs = endedUs - (await worker.ask<number>("firstUs"));
+  return {
+    enqueued: perSecond(jobs, storedUs),
+    done: perSecond(jobs, tookUs),
+    used: await used(jobs),
+    usedToStore: stored,
+  };
+}
+
+async function flow(ground: Ground, processes: Processes, { jobs, concurrency }: RunOptions): Promise<Through> {
+  const { running, producer, worker } = processes;
+  await open(processes, concurrency);
+  const parts = { producer: producer.pid, server: running.serverPid, worker: worker.pid };
+  const used = await watchUse<Part>(parts, ground);
   const beganUs = nowUs();
-  const under = order === "beside" ? produce() : open();
+  const storing = produceAll(producer, jobs);
+  const tookUs = (await untilDone(processes, jobs)) - beganUs;
+  const { tookUs: storedUs } = await storing;
+  return {
+    enqueued: perSecond(jobs, storedUs),
+    done: perSecond(jobs, tookUs),
+    used: await used(jobs),
+    usedToStore: undefined,
+  };
+}
+
+const NOBODY: Record<Part, undefined> = { producer: undefined, server: undefined, worker: undefined };
+
+function open({ worker, name, running }: Processes, concurrency: number): Promise<void> {
+  return opened(worker, { client: name, target: running.target, concurrency });
+}
+
+/** Resolves with the time when so many handlers had begun and all that was stored was durably done. */
+async function untilDone({ worker, running, name }: Processes, jobs: number): Promise<number> {
   await until(
     async () => (await worker.ask<number>("count")) >= jobs && (await running.isEmpty()),
     WITHIN_MS,
     () => `${name} did not end ${jobs} jobs`,
   );
-  const endedUs = nowUs();
-  const { tookUs } = produced ?? ((await under) as { tookUs: number });
-  const firstUs = order === "preloaded" ? await worker.ask<number>("firstUs") : beganUs;
-  const used = usedBy(jobs);
-  return {
-    enqueued: jobs / (tookUs / 1e6),
-    done: jobs / ((endedUs - firstUs) / 1e6),
-    used,
-  };
+  return nowUs();
+}
+
+function perSecond(jobs: number, tookUs: number): number {
+  return jobs / (tookUs / 1e6);
 }

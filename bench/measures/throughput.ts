@@ -9,6 +9,7 @@ import type { BenchContext, BenchMeasure } from "./measure.ts";
 import { type Order, runThrough, type Through } from "./run-through.ts";
 
 const JOBS = { quick: 10_000, whole: 40_000 };
+const WARM_UP = { quick: 1_000, whole: 4_000 };
 
 export const drain: BenchMeasure = {
   name: "drain",
@@ -26,13 +27,14 @@ export const flow: BenchMeasure = {
 async function measureAll(context: BenchContext, order: Order): Promise<Measure[]> {
   const name = order === "preloaded" ? "drain" : "flow";
   const jobs = context.quick ? JOBS.quick : JOBS.whole;
+  const warmUp = context.quick ? WARM_UP.quick : WARM_UP.whole;
   const contenders = await contendersOf(context, order);
   const results = await inTurn(
     context,
     name,
     contenders,
     ({ system }) => titleOf(system),
-    ({ system, concurrency }) => runThrough(context.ground, system, { jobs, order, concurrency }),
+    ({ system, concurrency }) => runThrough(context.ground, system, { jobs, warmUp, order, concurrency }),
   );
   const ceiling = order === "preloaded" ? await measureCeiling(context) : [];
   return [...contenders.flatMap(({ system }, at) => measuresOf(name, system, results[at] ?? [])), ...ceiling];
@@ -52,6 +54,11 @@ function measuresOf(
       name,
       { system, setting },
       results.map(({ used }) => used),
+    ),
+    ...usedMeasures(
+      "enqueue",
+      { system, setting },
+      results.flatMap(({ usedToStore }) => usedToStore ?? []),
     ),
   ];
 }

@@ -12,6 +12,8 @@ export interface BrokerSystemOptions {
   via: BrokerTarget["via"];
   /** A folder for CPU profiles of the broker. */
   profileTo?: string | undefined;
+  /** What it has otherwise than by default, as in the environment. */
+  settings?: Record<string, string> | undefined;
 }
 
 const VIA: Record<BrokerTarget["via"], string> = {
@@ -27,13 +29,13 @@ const STATEMENTS: Statements = {
 
 const databases = new WeakMap<Ground, Promise<string>>();
 
-export function brokerSystem({ via, profileTo }: BrokerSystemOptions): System {
+export function brokerSystem({ via, profileTo, settings }: BrokerSystemOptions): System {
   return {
     name: "ai-job-broker",
     setting: VIA[via],
     async start(ground) {
       const databaseUrl = await brokerDatabase(ground);
-      const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo });
+      const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo, settings });
       const target: BrokerTarget = { url: broker.url, via };
       const look = emptyBy(databaseUrl, STATEMENTS);
       return {

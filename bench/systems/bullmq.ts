@@ -16,10 +16,12 @@ export interface BullSettings {
 }
 
 export function bullSystem({ setting, redis }: BullSettings): System {
+  const missing = hasRedis() ? undefined : "no redis-server was found on this machine";
   return {
     name: "bullmq",
-    setting,
-    missing: hasRedis() ? undefined : "no redis-server was found on this machine",
+    // The tables say it, too.
+    setting: missing === undefined ? setting : `${setting}: ${missing}`,
+    missing,
     async start(ground) {
       // A new folder each time, so that nothing of an earlier run is read.
       const folder = mkdtempSync(join(ground.folder, "redis-"));

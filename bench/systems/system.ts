@@ -7,7 +7,7 @@ export interface System {
   name: ClientName;
   /** How it is set up, in a few words. */
   setting: string;
-  /** Why it cannot be measured here. */
+  /** Why it cannot be measured here; its setting says so, too. */
   missing?: string | undefined;
   /** Brings it up with an empty queue, or with what its last run left behind. */
   start(ground: Ground): Promise<RunningSystem>;
