@@ -158,7 +158,11 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     lockTimeoutMs: config.lockTimeoutMs,
     onNotice: (message) => log.debug({ message }, "the database says"),
     onSilence: (connections) =>
-      log.warn({ connections }, "Postgres owed an answer for too long; the connections were given up"),
+      log.warn(
+        { connections },
+        "Postgres owed an answer for longer than STATEMENT_TIMEOUT_MS and 2 s: the connections were given up, and new ones are tried; " +
+          "look at the network to it, its disk and standby, and at a pooler that is full (docs/deploy.md)",
+      ),
   });
   const identity = { version: packageVersion(), instanceId: randomUUID(), startedAt: new Date() };
   const closing = new AbortController();

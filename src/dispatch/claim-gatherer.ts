@@ -5,11 +5,10 @@
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, claimForCalls } from "../store/claim.ts";
-import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Sql } from "../store/db.ts";
 import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Claimer, Lease, Reclaimed } from "../store/rows.ts";
-import { type Coalescer, createCoalescer, createCoalescers } from "./coalescer.ts";
+import { type Coalescer, createCoalescer, createCoalescers, unlessLost } from "./coalescer.ts";
 import { newLeaseToken } from "./lease-token.ts";
 import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
@@ -94,6 +93,6 @@ function createClaimCoalescer(
       });
     },
     MOST_JOBS,
-    { weigh: ({ limit }) => limit, again: (err) => !mayHaveHappened(err) },
+    { weigh: ({ limit }) => limit, again: unlessLost },
   );
 }

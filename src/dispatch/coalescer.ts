@@ -1,5 +1,7 @@
 /** Many small calls become few statements: what arrives while one is under way goes together into the next. */
 
+import { mayHaveHappened } from "../store/database-errors.ts";
+
 export interface Coalescer<I, O> {
   /** Resolves with one answer for each item, in order; rejects with what the statement threw. */
   add(items: I[]): Promise<O[]>;
@@ -13,6 +15,12 @@ export interface CoalescerOptions<I> {
   /** Batches that may be under way at a time; 1 unless told. With more, one that is held up holds up fewer. */
   width?: number;
 }
+
+/**
+ * For `again`: a row that somebody keeps locked must not cost every caller, but who has waited for an answer until its
+ * connection was given up would wait as long once more, and what it asked for may have happened.
+ */
+export const unlessLost = (err: unknown) => !mayHaveHappened(err);
 
 /**
  * Runs `run` for one batch after another, each of at most `maxItems` (a single call may exceed it). An idle coalescer

@@ -2,9 +2,8 @@
  * Dispatches that come while others are under way go together into the next statement, as claims and reports do: a
  * transaction for each job is most of what a lone job costs Postgres. A lone call goes at once, by itself.
  */
-import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Dispatched, NewJob } from "../store/rows.ts";
-import { createCoalescer, createCoalescers } from "./coalescer.ts";
+import { createCoalescer, createCoalescers, unlessLost } from "./coalescer.ts";
 import { isHandable, MOST_HANDED } from "./hand-off.ts";
 
 type Store = (jobs: NewJob[]) => Promise<Dispatched[]>;
@@ -24,7 +23,7 @@ export function createDispatchGatherer(store: Store): Store {
     createCoalescer(store, MOST_HANDED, {
       weigh: ({ payload }) => 1 + payload.length / UNIT_LENGTH,
       // Its own repetition would find the jobs known, and answer that they were not created.
-      again: (err) => !mayHaveHappened(err),
+      again: unlessLost,
       width: WIDTH,
     });
   return (jobs) => {

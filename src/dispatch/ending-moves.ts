@@ -1,10 +1,9 @@
 /** How an attempt ends by its worker: reports, of gRPC workers and of legacy ones. */
-import { mayHaveHappened } from "../store/database-errors.ts";
 import { jobStatus } from "../store/job-status.ts";
 import { legacyReport } from "../store/legacy-report.ts";
 import { report } from "../store/report.ts";
 import type * as rows from "../store/rows.ts";
-import { createCoalescer } from "./coalescer.ts";
+import { createCoalescer, unlessLost } from "./coalescer.ts";
 import type { BrokerMoves } from "./moves.ts";
 import type { MovesOptions } from "./moves-options.ts";
 import { NO_RECORDER } from "./recorder.ts";
@@ -28,7 +27,7 @@ export function endingMoves(options: MovesOptions): Pick<BrokerMoves, "report" |
     {
       weigh: ({ result }) => 1 + (result?.length ?? 0) / REPORT_UNIT_BYTES,
       // A report whose answer was lost would be told DUPLICATE by its own repetition, and LEASE_LOST if it was retried.
-      again: (err) => !mayHaveHappened(err),
+      again: unlessLost,
     },
   );
   return {

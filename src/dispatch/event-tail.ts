@@ -32,8 +32,8 @@ export class EventTail {
   #place: EventPlace | undefined;
   #starting: Promise<EventPlace> | undefined;
   #gapMs: number;
-  /** Of the page before; where it is another, no transaction holds it. */
-  #boundXid = "";
+  /** The furthest so far; while it grows, no transaction holds it. */
+  #bound = 0n;
   #movedAt = Number.NEGATIVE_INFINITY;
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
@@ -91,8 +91,10 @@ export class EventTail {
         const place = this.#place as EventPlace;
         const page = await this.#options.read(place, PAGE, performance.now() - this.#movedAt > HELD_MS);
         this.#place = page.upTo;
-        if (page.boundXid !== this.#boundXid) this.#movedAt = performance.now();
-        this.#boundXid = page.boundXid;
+        // A closer look may have seen further than this one does.
+        const bound = BigInt(page.boundXid);
+        if (bound > this.#bound) this.#movedAt = performance.now();
+        this.#bound = bound > this.#bound ? bound : this.#bound;
         for (const onPage of this.#told) onPage(page);
         more = page.more;
       } catch (err) {

@@ -5,7 +5,7 @@ import { reclaim } from "../store/reclaim.ts";
 import { release } from "../store/release.ts";
 import type * as rows from "../store/rows.ts";
 import { createClaims } from "./claims.ts";
-import { createCoalescer } from "./coalescer.ts";
+import { createCoalescer, unlessLost } from "./coalescer.ts";
 import type { BrokerMoves } from "./moves.ts";
 import type { MovesOptions } from "./moves-options.ts";
 import { NO_RECORDER } from "./recorder.ts";
@@ -21,13 +21,13 @@ type LeaseMove = "claim" | "heartbeat" | "release" | "giveBack" | "reclaim" | "r
 
 /** How a lease begins, is kept, and goes back. */
 export function leaseMoves(options: MovesOptions): Pick<BrokerMoves, LeaseMove> {
-  const { db, log, news, record = NO_RECORDER } = options;
+  const { db, log, news, record = NO_RECORDER, keptKinds: kept = ALL_KINDS } = options;
   const run = recordedBy(record);
-  const beats = createCoalescer<rows.Beat, rows.Renewal>((items) => {
+  const beat = (items: rows.Beat[]) => {
     record.gathered("heartbeat", items.length);
     return run("heartbeat", () => heartbeat(db.reserved, items, options.leaseMs));
-  }, HEARTBEAT_BATCH);
-  const kept = options.keptKinds ?? ALL_KINDS;
+  };
+  const beats = createCoalescer(beat, HEARTBEAT_BATCH, { again: unlessLost });
   const giveBack = (workerId: string, leases: rows.LeaseRef[], reason: string) =>
     giveUp(workerId, leases, reason, true);
   const claims = createClaims({ ...options, sql: db.sql, giveBack });

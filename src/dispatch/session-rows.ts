@@ -16,7 +16,7 @@ import {
   resizeSessions,
   type SessionRef,
 } from "../store/sessions.ts";
-import { createCoalescer } from "./coalescer.ts";
+import { createCoalescer, unlessLost } from "./coalescer.ts";
 import { runStatement } from "./statement.ts";
 
 export interface SessionRowsOptions {
@@ -41,6 +41,7 @@ export interface SessionRows {
 
 /** Calls that go into one statement. */
 const BATCH = 500;
+const ONCE = { again: unlessLost };
 
 export function createSessionRows(options: SessionRowsOptions): SessionRows {
   const { db, brokerId, onReclaimed, keptKinds = ALL_KINDS } = options;
@@ -48,15 +49,24 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
   const opens = createCoalescer<Opening, Opened>(
     (items) => runStatement(() => openSessions(db.reserved, brokerId, items)),
     BATCH,
+    ONCE,
   );
-  const ends = createCoalescer<SessionRef, undefined>(async (items) => {
-    await runStatement(() => endSessions(db.reserved, items));
-    return nothing(items);
-  }, BATCH);
-  const sizes = createCoalescer<Resizing, undefined>(async (items) => {
-    await runStatement(() => resizeSessions(db.reserved, items));
-    return nothing(items);
-  }, BATCH);
+  const ends = createCoalescer<SessionRef, undefined>(
+    async (items) => {
+      await runStatement(() => endSessions(db.reserved, items));
+      return nothing(items);
+    },
+    BATCH,
+    ONCE,
+  );
+  const sizes = createCoalescer<Resizing, undefined>(
+    async (items) => {
+      await runStatement(() => resizeSessions(db.reserved, items));
+      return nothing(items);
+    },
+    BATCH,
+    ONCE,
+  );
   const owed = new Set<SessionRef>();
   const end = async (ref: SessionRef) => {
     owed.delete(ref);
@@ -67,10 +77,14 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
       throw err;
     }
   };
-  const unheld = createCoalescer<StillHeld, undefined>(async (items) => {
-    onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
-    return nothing(items);
-  }, BATCH);
+  const unheld = createCoalescer<StillHeld, undefined>(
+    async (items) => {
+      onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
+      return nothing(items);
+    },
+    BATCH,
+    ONCE,
+  );
   return {
     open: async (opening: Opening) => (await opens.add([opening]))[0] as Opened,
     end,

@@ -140,7 +140,7 @@ async function tellRest(
 function next(page: EventPage, snapshot: Snapshot | null): WatchUpdate {
   if (snapshot === null) return { events: page.events, place: page.upTo, snapshot };
   const events = page.events.filter((event) => !sawIn(snapshot, event.place.xid));
-  return { events, place: page.upTo, snapshot: BigInt(page.boundXid) >= snapshot.xmax ? null : snapshot };
+  return { events, place: page.upTo, snapshot: BigInt(page.toldXid) >= snapshot.xmax ? null : snapshot };
 }
 
 async function refuseExpired(sql: Sql, place: EventPlace): Promise<void> {

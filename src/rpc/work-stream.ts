@@ -75,11 +75,12 @@ class WorkStream implements Outlet {
     const late = setTimeout(() => this.#over(lateHello(limitMs)), limitMs);
     try {
       for await (const message of requests) {
+        // What its session takes from here on is the broker's time, and the database's.
+        clearTimeout(late);
         this.#countFrame();
         this.#begun.resolve();
         if (this.#session === undefined) await this.#begin(message);
         else this.#take(this.#session, message);
-        clearTimeout(late);
         while (this.#underWay.size >= MOST_UNDER_WAY) await Promise.race(this.#underWay);
       }
       // What was sent before the end is answered before the end.

@@ -87,6 +87,8 @@ function meaning(err: Error): BrokerError | undefined {
   if (CUT_CODES.has(code) || isUnmade(err)) return away(code, err);
   if (!/^[0-9A-Z]{5}$/.test(code) || err.name !== "PostgresError") return undefined;
   if (AWAY_STATES.has(code) || AWAY_CLASSES.has(code.slice(0, 2))) return away(code, err);
+  // A standby that is asked to write has 25006 for most of it, and this where only a number for it is wanted.
+  if (code === "XX000" && err.message.includes("during recovery")) return away(code, err);
   if (BUSY_STATES.has(code)) return busy(code, err);
   const fault = VALUE_STATES.get(code);
   if (fault === undefined) return undefined;

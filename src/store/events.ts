@@ -36,6 +36,8 @@ export interface EventPage {
   upTo: EventPlace;
   /** How far could be read: below the transaction of this number. */
   boundXid: string;
+  /** How far was told: no event of a transaction below this number comes later. Less than the bound where a page ends before it. */
+  toldXid: string;
   /** The page is full: there may be more at once. */
   more: boolean;
 }
@@ -91,11 +93,12 @@ export async function eventsAfter(
   if (full && cut === 0) return await eventsAfter(sql, after, limit * 2, filter, bound);
   const more = full && events.length > 0;
   const last = found[(cut < 0 ? found.length : cut) - 1];
+  const toldXid = full || cut >= 0 ? (last?.xid ?? after.xid) : boundXid;
   // A filter must not hold back the place of who was told how far to read; and it never goes backwards, whatever another
   // server says.
   const isAtEnd = typeof bound === "object" && !full && cut < 0;
   const reached = isAtEnd ? bound : last && { xid: last.xid, id: last.id };
-  return { events, upTo: laterOf(after, reached ?? after), boundXid, more };
+  return { events, upTo: laterOf(after, reached ?? after), boundXid, toldXid, more };
 }
 
 /** Those of one job change places with each other, so that seq grows. */

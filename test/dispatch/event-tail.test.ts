@@ -22,7 +22,7 @@ function setUp() {
       reads.push(after.xid);
       const failure = failures.shift();
       if (failure !== undefined) throw failure;
-      return { events: [], upTo: place(++now), boundXid: String(now), more: false };
+      return { events: [], upTo: place(++now), boundXid: String(now), toldXid: String(now), more: false };
     },
     now: () => {
       const begin = Promise.withResolvers<EventPlace>();

@@ -29,7 +29,7 @@ export interface Cell {
   /** Deals the faults of one round, and takes away what it can; what is left is healed at the end. */
   deal: (world: World, dice: Dice, run: { full: boolean; round: number }) => Promise<void>;
   /** Looks at the world when all jobs have ended; answers what is wrong, a line each, beside what the checker finds. */
-  look?: (world: World) => Promise<string[]>;
+  look?: (world: World, full: boolean) => Promise<string[]>;
   /** What the checker is to know. */
   check?: Partial<Options>;
   /** It is there for the programme's own tests, and runs only when it is named. */

@@ -5,13 +5,14 @@
  *   --only NAME[,NAME]                     these cells alone
  *   --lanes N                              so many cells at a time, 3 unless told; they share the machine and a Postgres
  *   --seed N                               the faults of an earlier run
- *   --out FOLDER                           also report.md and report.json there, written anew after each cell
+ *   --out FOLDER                           also report.md and report.json there, written anew after each cell; docs/proof
+ *                                          for a full run of all cells, unless told
  *   --add                                  the report that is there already keeps the cells that are not played now
  *   --list                                 what there is
  * Exits 0 when no rule is broken, 1 when one is, 2 on a wrong option.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Cell } from "./cell.ts";
 import { CELLS } from "./cells/all.ts";
@@ -48,8 +49,11 @@ function read(args: string[]): Asked {
   const seed = seedOf(values.seed);
   const lanes = lanesOf(values.lanes);
   const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
-  return { cells, seed, full: values.full, lanes, out: values.out, add: values.add, list: values.list };
+  const out = values.out ?? (values.full && names === undefined ? PUBLISHED : undefined);
+  return { cells, seed, full: values.full, lanes, out, add: values.add, list: values.list };
 }
+
+const PUBLISHED = resolve(import.meta.dirname, "../../docs/proof");
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 /** Progress is for a person who waits. */

@@ -30,6 +30,18 @@ test("cells that are played again replace those of the earlier report, others st
   expect(last.skipped).toEqual([]);
 });
 
+test("the page tells which rules a cell was not judged by", () => {
+  const rule = { invariant: 1, looked: 0, broken: 0 };
+  const rules = [
+    { ...rule, name: "legal-transitions", skipped: true },
+    { ...rule, name: "fencing", skipped: false },
+  ];
+  const verdict = { violations: [], rules, jobs: 10, calls: 20, unknown: 0, versions: 30 };
+  const page = reportMarkdown(reportOf(run([outcome("django", { verdict }), outcome("cut-lines")])));
+  expect(page).toContain("- django: notes of django; not judged by `legal-transitions`\n");
+  expect(page).toContain("- cut-lines: notes of cut-lines\n");
+});
+
 test("the page tells each seed and commit, and a cell that failed with how to have it again", () => {
   const one = reportOf(run([outcome("kill-broker")]));
   expect(reportMarkdown(one)).toMatch(/^Full run on .*; seed 7, commit \S+\.$/m);

@@ -37,7 +37,14 @@ export function tableText({ outcomes, skipped }: Pick<Run, "outcomes" | "skipped
 }
 
 /** An outcome as it is kept: with what made it, without the histories that it was judged by. */
-type Kept = Omit<Outcome, "verdict"> & { seed: number; commit: string; broken: Violation[]; failure?: string };
+type Kept = Omit<Outcome, "verdict"> & {
+  seed: number;
+  commit: string;
+  broken: Violation[];
+  /** Rules that the cell has not been judged by; undefined in reports of before this was kept. */
+  notJudged?: string[];
+  failure?: string;
+};
 
 /** What stands in report.json: of one run, or of several of them, a cell at a time. */
 export interface Report {
@@ -52,7 +59,8 @@ export function reportOf(run: Run, earlier?: Report): Report {
   const commit = commitLine();
   const outcomes = run.outcomes.map(({ verdict, ...outcome }): Kept => {
     const failure = isBad(outcome) ? { failure: failureText({ ...outcome, verdict }, run) } : {};
-    return { ...outcome, seed: run.seed, commit, broken: verdict?.violations ?? [], ...failure };
+    const notJudged = verdict?.rules.filter(({ skipped }) => skipped).map(({ name }) => name) ?? [];
+    return { ...outcome, seed: run.seed, commit, broken: verdict?.violations ?? [], notJudged, ...failure };
   });
   const here = [...run.outcomes, ...run.skipped].map(({ cell }) => cell);
   const others = <T extends { cell: string }>(of: T[] = []) => of.filter(({ cell }) => !here.includes(cell));
@@ -86,7 +94,10 @@ export function reportMarkdown({ full, machine, outcomes, skipped }: Report): st
     ...cells,
     "",
     ...skipped.map(({ cell, why }) => `- ${cell}: skipped, ${why}`),
-    ...outcomes.map(({ cell, notes }) => `- ${cell}: ${notes.join("; ")}`),
+    ...outcomes.map(({ cell, notes, notJudged = [] }) => {
+      const rules = notJudged.map((rule) => `\`${rule}\``).join(", ");
+      return `- ${cell}: ${[...notes, ...(rules === "" ? [] : [`not judged by ${rules}`])].join("; ")}`;
+    }),
     ...outcomes.flatMap(({ failure }) => (failure === undefined ? [] : ["", "```", failure, "```"])),
     "",
   ].join("\n");

@@ -118,7 +118,7 @@ async function live(cell: Cell, world: World, { seed, full, say }: RunOptions): 
     return { faultsFound, recoverMs, glimpses: await glimpsing };
   }
   await until("the watch has told all ends", () => isTold(world), TOLD_WITHIN_MS).catch(() => undefined);
-  faultsFound.push(...((await cell.look?.(world)) ?? []), ...world.takeFalls());
+  faultsFound.push(...((await cell.look?.(world, full)) ?? []), ...world.takeFalls());
   return { faultsFound, recoverMs, glimpses: await glimpsing };
 }
 

@@ -64,9 +64,11 @@ function pathOf({ parent, name }: DescMethod): string {
 
 async function overHttp1(
   url: string,
-  { method, protocol, messages, token, packing, timeoutMs = DEADLINE_MS }: Call,
+  { method, protocol, messages, token, packing, timeoutMs = deadlineOf(method) }: Call,
 ): Promise<Answer> {
-  const type = { "connect-json": "application/json", "connect-proto": "application/proto" }[protocol as string];
+  const isStream = method.methodKind !== "unary";
+  const form = { "connect-json": "json", "connect-proto": "proto" }[protocol as string];
+  const type = form === undefined ? undefined : `application/${isStream ? "connect+" : ""}${form}`;
   const message = messages[0] as Buffer;
   const answer = await fetch(url + pathOf(method), {
     method: "POST",
@@ -74,19 +76,42 @@ async function overHttp1(
       "content-type": type ?? "application/grpc-web+proto",
       "x-worker-token": token,
       ...(type === undefined ? { "grpc-timeout": `${timeoutMs}m` } : { "connect-timeout-ms": `${timeoutMs}` }),
-      ...(packing === undefined ? {} : { [type === undefined ? "grpc-encoding" : "content-encoding"]: packing }),
+      ...(packing === undefined ? {} : { [packedBy(type, isStream)]: packing }),
     },
-    body: new Uint8Array(type === undefined ? enveloped(message, packing) : message),
+    body: new Uint8Array(type === undefined || isStream ? enveloped(message, packing) : message),
   });
   const bytes = Buffer.from(await answer.arrayBuffer());
   if (type === undefined) return webAnswer(method, answer.headers, bytes);
   if (answer.status !== 200) {
     return refused(() => errorFromJson(JSON.parse(bytes.toString()), undefined, new ConnectError("no error")));
   }
-  return read(() => {
-    if (protocol === "connect-json") fromJsonString(method.output, bytes.toString());
-    else fromBinary(method.output, bytes);
+  const take = (payload: Buffer) => {
+    if (protocol === "connect-json") fromJsonString(method.output, payload.toString());
+    else fromBinary(method.output, payload);
+  };
+  return isStream ? streamAnswer(bytes, take) : read(() => take(bytes));
+}
+
+/** Connect's streams: messages, and behind them a frame of its own that says how it ended. */
+function streamAnswer(bytes: Buffer, take: (payload: Buffer) => void): Answer {
+  const frames = framesOf(bytes);
+  const last = frames.pop();
+  if (last === undefined || (last.flags & 2) === 0) return unreadable("no end");
+  const answer = read(() => {
+    for (const { payload } of frames) take(payload);
   });
+  if (answer.unreadable !== undefined) return answer;
+  const { error } = JSON.parse(last.payload.toString()) as { error?: Parameters<typeof errorFromJson>[0] };
+  return error === undefined ? answer : refused(() => errorFromJson(error, undefined, new ConnectError("no error")));
+}
+
+function packedBy(type: string | undefined, isStream: boolean): string {
+  if (type === undefined) return "grpc-encoding";
+  return isStream ? "connect-content-encoding" : "content-encoding";
+}
+
+function deadlineOf({ methodKind }: DescMethod): number {
+  return methodKind === "unary" ? DEADLINE_MS : STREAM_MS;
 }
 
 /** The message, and behind it the trailers in a frame of their own; or a head alone that has them. */
@@ -106,7 +131,7 @@ function webAnswer(method: DescMethod, headers: Headers, bytes: Buffer): Answer 
 
 function overHttp2(
   session: http2.ClientHttp2Session,
-  { method, messages, token, packing, timeoutMs = method.methodKind === "unary" ? DEADLINE_MS : STREAM_MS }: Call,
+  { method, messages, token, packing, timeoutMs = deadlineOf(method) }: Call,
 ): Promise<Answer> {
   const stream = session.request({
     ":method": "POST",

@@ -20,12 +20,14 @@ import { CALLS, judgeTimes, memoryBack, RSS_ROOM_MB, tell, watchPeak } from "./u
 const METHODS = [WorkerService, JobService, AdminService].flatMap(({ methods }) => methods);
 const UNARY = METHODS.filter(({ methodKind }) => methodKind === "unary");
 const STREAMS = METHODS.filter(({ methodKind }) => methodKind !== "unary");
+const WATCHES = STREAMS.filter(({ methodKind }) => methodKind === "server_streaming");
 /** Calls at a time. */
 const ABREAST = 20;
 
 function calls(methods: readonly DescMethod[], known: Known): fc.Arbitrary<Call> {
   return fc.tuple(fc.constantFrom(...methods), fc.constantFrom(...PROTOCOLS)).chain(([method, any]) => {
-    const protocol = method.methodKind === "unary" ? any : "grpc";
+    // Both ways at once goes over HTTP/2 alone.
+    const protocol = method.methodKind === "bidi_streaming" ? "grpc" : any;
     const token = method.parent.typeName === WorkerService.typeName ? WORKER_TOKEN : API_TOKEN;
     const message =
       protocol === "connect-json"
@@ -123,10 +125,10 @@ test("every field of every unary message, in each protocol", async ({ quarry, po
   expect([...quarry.known.drawn].sort()).toEqual([...fieldsOf(UNARY, "json"), ...fieldsOf(UNARY, "binary")].sort());
 });
 
-test("every field of the streams' messages", async ({ quarry, pools, annotate, task }) => {
+test("every field of the streams' messages, a watch's in each protocol", async ({ quarry, pools, annotate, task }) => {
   const cases = sized(600, 20_000);
   await withstandsFuzz(quarry, calls(STREAMS, quarry.known), cases, pools.sql, { annotate, task });
-  expect([...quarry.known.drawn].sort()).toEqual(fieldsOf(STREAMS, "binary").sort());
+  expect([...quarry.known.drawn].sort()).toEqual([...fieldsOf(STREAMS, "binary"), ...fieldsOf(WATCHES, "json")].sort());
 });
 
 /** All fields that requests of these methods can have, however deep. */

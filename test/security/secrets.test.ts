@@ -50,8 +50,9 @@ function environment(url: string): Record<string, string> {
 }
 
 /** A day's work with every kind of mistake in it; what callers are told, as one text. */
-async function useAll({ url }: HostileBroker, endpoint: string): Promise<string> {
+async function useAll({ url }: HostileBroker, endpoint: string): Promise<{ heard: string; leases: string[] }> {
   const heard: unknown[] = [];
+  const leases: string[] = [];
   const note = (call: Promise<unknown>) =>
     call.then(
       (answer) => heard.push(shown(answer)),
@@ -74,6 +75,7 @@ async function useAll({ url }: HostileBroker, endpoint: string): Promise<string>
           leaseToken,
           result: { jobId: job?.id ?? "", status: DONE, resultJson: `{"b":"${SECRETS["the result of a job"]}"}` },
         }));
+        leases.push(...items.map(({ leaseToken }) => leaseToken));
         if (items.length > 0) await note(worker.report({ workerId: "w", items }));
         await note(
           worker.report({ workerId: "w", items: [{ leaseToken: "x", result: { jobId: "x", status: DONE } }] }),
@@ -93,7 +95,7 @@ async function useAll({ url }: HostileBroker, endpoint: string): Promise<string>
     await note(fetch(`${url}/metrics`, { headers }).then((answer) => answer.text()));
     await note(fetch(`${url}/nowhere?token=${"x"}`, { headers }).then((answer) => answer.text()));
   }
-  return heard.join("\n");
+  return { heard: heard.join("\n"), leases };
 }
 
 function shown(value: unknown): string {
@@ -110,13 +112,16 @@ test("not in the log, errors, answers, metrics or the process list", async ({ db
     const { secret } = await admin.createWebhook({ url: endpoint, secret: WEBHOOK_SECRET });
     // Once, to who made it.
     expect(secret).toBe(WEBHOOK_SECRET);
-    const heard = await useAll(broker, endpoint);
+    const { heard, leases } = await useAll(broker, endpoint);
     await until("webhooks were told, and failed", () => receiver.told.length >= 4);
     expect(told(heard)).toEqual([]);
     // What is in the log is what was done, so this is no empty log.
     expect(broker.logText()).toContain('"reason":"BAD_TOKEN"');
     expect(broker.logText()).toContain('"move":"report"');
     expect(told(broker.logText())).toEqual([]);
+    // Who has a lease's token may report for its worker.
+    expect(leases.length).toBeGreaterThan(0);
+    expect(leases.filter((token) => broker.logText().includes(token) || heard.includes(token))).toEqual([]);
     expect(told(await readFile(`/proc/${broker.pid}/cmdline`, "utf8"))).toEqual([]);
     const errors = await db.sql`SELECT coalesce(last_error, '') AS text FROM ai_webhook`;
     expect(told(JSON.stringify(errors))).toEqual([]);

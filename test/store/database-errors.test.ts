@@ -99,6 +99,13 @@ test("what was classified before, and what is no error of a database, comes back
   expect(asBrokerError(ring)).toBe(ring);
 });
 
+test("a standby that is asked for a transaction's number is away, as where it is asked to write; no other fault of its kind is", () => {
+  const internal = (text: string) => Object.assign(new Error(text), { name: "PostgresError", code: "XX000" });
+  expect(asBrokerError(internal("cannot assign TransactionIds during recovery"))).toMatchObject(away);
+  const bug = internal("cache lookup failed for type 1");
+  expect(asBrokerError(bug)).toBe(bug);
+});
+
 test("no message says where the database is or who logs in", async () => {
   for (const code of ["ECONNREFUSED", "CONNECTION_CLOSED", "28P01", "53300", "57P03", "40P01"]) {
     const err = Object.assign(new Error('password failed for user "canary" at 10.9.8.7'), {

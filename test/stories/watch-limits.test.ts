@@ -104,6 +104,35 @@ test("a broker that stops ends its watches with SHUTTING_DOWN, and is not held u
   expect(reasonOf(await watch.ended)).toBe("SHUTTING_DOWN");
 });
 
+/** More than a page of them each: what a batch of 500 leaves behind. */
+const batchOf = (sql: Database["sql"], job: string) =>
+  sql`INSERT INTO ai_event (job_id, seq, kind, job_type, attempt, error)
+    SELECT ${job}, n, 'retrying', 'ocr', 1, '' FROM generate_series(2, 501) n`;
+
+test("what the state has shown is not told again, though a page of what it has not shown lies before it", async ({
+  db,
+  url,
+}) => {
+  await using broker = await startTestBroker(url);
+  for (const id of ["a", "b"]) await givenJob(db, { id });
+  const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const late = db.sql.begin(async (tx) => {
+    await batchOf(tx as unknown as Database["sql"], "a");
+    begun.resolve();
+    await end.promise;
+  });
+  await begun.promise;
+  await batchOf(db.sql, "b");
+  await using watch = await watching(broker, { jobIds: ["a", "b"] });
+  end.resolve();
+  await late;
+  await watch.heard(500);
+  await db.sql`INSERT INTO ai_event (job_id, seq, kind, job_type, attempt) VALUES ('b', 502, 'retrying', 'ocr', 1)`;
+  await until("the last one is told", () => watch.events.at(-1)?.seq === 502n);
+  const shown = Array.from({ length: 500 }, (_, n) => `a ${n + 2}`);
+  expect(watch.events.map(({ jobId, seq }) => `${jobId} ${seq}`)).toEqual([...shown, "b 502"]);
+});
+
 /** Twice the frames that grpc-js takes in by itself for a reader that has paused: sixteen. */
 const burst = (db: Database) =>
   db.sql`INSERT INTO ai_event (job_id, seq, kind, job_type, attempt, error)

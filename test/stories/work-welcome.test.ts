@@ -153,6 +153,23 @@ test("a stream that says nothing at all is ended, told what was missing, and may
   });
 });
 
+test("a Hello that has come is not late, however long the database takes over it", async ({ db, url }) => {
+  await using broker = await startTestBroker(url, { WORK_PING_MS: "50", WORK_SILENCE_MS: "200" });
+  await using work = await openWork(broker.url);
+  const opened = await db.sql.begin(async (tx) => {
+    await tx`LOCK TABLE ai_session IN ACCESS EXCLUSIVE MODE`;
+    const since = performance.now();
+    const welcome = work.hello();
+    await until("it waits for the lock", async () => {
+      const waiting = await tx`SELECT FROM pg_locks WHERE relation = 'ai_session'::regclass AND NOT granted`;
+      return waiting.length > 0;
+    });
+    await until("twice the time of a Hello is over", () => performance.now() - since > 400);
+    return { welcome };
+  });
+  expect(await opened.welcome).toMatchObject({ instanceId: expect.any(String) });
+});
+
 test("a second Hello ends the stream, and the job that was never acked goes back unburnt", async ({ db, url }) => {
   await using broker = await startTestBroker(url);
   await using work = await openWorker(broker, { maxInFlight: 1 }, { acks: false });

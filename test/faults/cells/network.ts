@@ -28,12 +28,13 @@ export const NETWORK: readonly Cell[] = [
       heal(world);
     },
     // Lines that nothing crossed meanwhile have lost nothing.
-    async look(world) {
+    async look(world, full) {
       const lost = Object.entries(REPLIES).map(([what, name]): [string, number] => {
         return [what, world.linksOf(name).reduce((sum, link) => sum + link.lostReplies, 0)];
       });
       world.remarks.push(`replies lost: ${lost.map(([what, count]) => `${count} to ${what}`).join(", ")}`);
-      return lost.some(([, count]) => count > 0) ? [] : ["no reply was lost"];
+      const none = lost.filter(([, count]) => count === 0).map(([what]) => `no reply to ${what} was lost`);
+      return full || none.length === lost.length ? none : [];
     },
   },
   {
