@@ -82,7 +82,11 @@ test("a process that is killed leaves every line that it had written", async () 
   const file = join(folderOf(), "w.jsonl");
   const script = `import { openRecorder } from ${JSON.stringify(join(import.meta.dirname, "record.ts"))};
     const recorder = openRecorder(${JSON.stringify(file)}, "w1");
-    for (let at = 1; ; at++) { recorder.told("note", { note: String(at) }); process.stdout.write(at + "\\n"); }`;
+    for (let at = 1; ; at++) {
+      recorder.told("note", { note: String(at) });
+      // A loop that never waits keeps for itself what a full pipe has not taken, and nobody hears of it any more.
+      await new Promise((resolve) => process.stdout.write(at + "\\n", resolve));
+    }`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
