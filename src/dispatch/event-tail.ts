@@ -93,8 +93,10 @@ export class EventTail {
         this.#place = page.upTo;
         // A closer look may have seen further than this one does.
         const bound = BigInt(page.boundXid);
-        if (bound > this.#bound) this.#movedAt = performance.now();
-        this.#bound = bound > this.#bound ? bound : this.#bound;
+        if (bound > this.#bound) {
+          this.#bound = bound;
+          this.#movedAt = performance.now();
+        }
         for (const onPage of this.#told) onPage(page);
         more = page.more;
       } catch (err) {

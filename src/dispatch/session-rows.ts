@@ -43,30 +43,27 @@ export interface SessionRows {
 const BATCH = 500;
 const ONCE = { again: unlessLost };
 
+/** What answers nothing but that it is written. */
+function written<I>(write: (items: I[]) => Promise<unknown>) {
+  return createCoalescer<I, undefined>(
+    async (items) => {
+      await write(items);
+      return items.map(() => undefined);
+    },
+    BATCH,
+    ONCE,
+  );
+}
+
 export function createSessionRows(options: SessionRowsOptions): SessionRows {
   const { db, brokerId, onReclaimed, keptKinds = ALL_KINDS } = options;
-  const nothing = (items: unknown[]) => items.map(() => undefined);
   const opens = createCoalescer<Opening, Opened>(
     (items) => runStatement(() => openSessions(db.reserved, brokerId, items)),
     BATCH,
     ONCE,
   );
-  const ends = createCoalescer<SessionRef, undefined>(
-    async (items) => {
-      await runStatement(() => endSessions(db.reserved, items));
-      return nothing(items);
-    },
-    BATCH,
-    ONCE,
-  );
-  const sizes = createCoalescer<Resizing, undefined>(
-    async (items) => {
-      await runStatement(() => resizeSessions(db.reserved, items));
-      return nothing(items);
-    },
-    BATCH,
-    ONCE,
-  );
+  const ends = written((items: SessionRef[]) => runStatement(() => endSessions(db.reserved, items)));
+  const sizes = written((items: Resizing[]) => runStatement(() => resizeSessions(db.reserved, items)));
   const owed = new Set<SessionRef>();
   const end = async (ref: SessionRef) => {
     owed.delete(ref);
@@ -77,14 +74,9 @@ export function createSessionRows(options: SessionRowsOptions): SessionRows {
       throw err;
     }
   };
-  const unheld = createCoalescer<StillHeld, undefined>(
-    async (items) => {
-      onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
-      return nothing(items);
-    },
-    BATCH,
-    ONCE,
-  );
+  const unheld = written(async (items: StillHeld[]) => {
+    onReclaimed(await runStatement(() => reclaimUnheld(db.reserved, items, keptKinds)));
+  });
   return {
     open: async (opening: Opening) => (await opens.add([opening]))[0] as Opened,
     end,
