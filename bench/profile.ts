@@ -11,8 +11,6 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openPool } from "../src/store/db.ts";
-import { CLEAR } from "./backlog.ts";
 import { API_TOKEN, type BrokerProcess, startBroker } from "./harness/broker.ts";
 import { type Child, startChild } from "./harness/child.ts";
 import { type CpuProfile, EVERY_US, type Profiled, sumUp } from "./harness/cpu-profile.ts";
@@ -23,7 +21,8 @@ import { opened } from "./harness/load.ts";
 import { readOptions, wholeFrom } from "./harness/options.ts";
 import { until } from "./harness/until.ts";
 import { produceAll } from "./measures/run-through.ts";
-import { brokerDatabase } from "./systems/ai-job-broker.ts";
+import { brokerDatabase, STATEMENTS } from "./systems/ai-job-broker.ts";
+import { emptyBy } from "./systems/empty-by.ts";
 
 const values = readOptions(import.meta.filename, {
   jobs: { type: "string", default: "40000" },
@@ -50,19 +49,19 @@ interface Watched {
 const ground = await openGround();
 try {
   const databaseUrl = await brokerDatabase(ground);
-  const sql = openPool({ url: databaseUrl, statementTimeoutMs: 60_000, lockTimeoutMs: 5_000 }, 1);
+  const look = emptyBy(databaseUrl, STATEMENTS);
   const broker = await startBroker({ databaseUrl, folder: ground.folder, inspect: true });
   const [producer, worker] = ["produce.ts", "work.ts"].map((file) =>
     startChild(join(import.meta.dirname, "harness", file)),
   ) as [Child, Child];
   try {
     console.log(ground.machine);
-    await runParts({ broker, producer, worker, isEmpty: () => isEmpty(sql), clear: () => sql.unsafe(CLEAR) });
+    await runParts({ broker, producer, worker, isEmpty: look.isEmpty, clear: async () => look.tables?.clear() });
   } finally {
     await worker.stop();
     await producer.stop();
     await broker.end("SIGTERM");
-    await sql.end();
+    await look.stop();
   }
 } finally {
   await ground.close();
@@ -111,12 +110,6 @@ async function untilDone({ worker, isEmpty }: Cast, count: number): Promise<void
     WITHIN_MS,
     () => `${count} jobs were not done`,
   );
-}
-
-async function isEmpty(sql: ReturnType<typeof openPool>): Promise<boolean> {
-  const [row] = await sql<{ empty: boolean }[]>`
-    SELECT NOT EXISTS (SELECT FROM ai_ready) AND NOT EXISTS (SELECT FROM ai_lease) AS empty`;
-  return row?.empty === true;
 }
 
 function watchChild(name: string, child: Child): Watched {

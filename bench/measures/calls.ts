@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import { openPool, type Sql } from "../../src/store/db.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
 import { startBroker } from "../harness/broker.ts";
 import type { Calls } from "../harness/calls.ts";
 import { startChild } from "../harness/child.ts";
+import { dueJobs } from "../harness/due-jobs.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import type { Ground } from "../harness/ground.ts";
 import { type Used, usedMeasures, watchUse } from "../harness/used.ts";
@@ -93,13 +93,7 @@ async function measure(
   { jobs, warmUp }: { jobs: number; warmUp: number },
 ): Promise<Round> {
   await clear(sql);
-  await fill(sql, {
-    rows: jobs + warmUp,
-    types: [JOB_TYPE],
-    firstDueSeconds: -86_400,
-    stepSeconds: 0,
-    payloadBytes: PAYLOAD_BYTES,
-  });
+  await fill(sql, dueJobs(jobs + warmUp));
   const broker = by === "statements" ? undefined : await startBroker({ databaseUrl, folder: ground.folder });
   const child = startChild(join(import.meta.dirname, "../harness/calls.ts"));
   try {

@@ -4,8 +4,9 @@
  */
 import { HOT, openPool, type Sql } from "../../src/store/db.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
+import { JOB_TYPE } from "../clients/client.ts";
 import { nowUs } from "../harness/clock.ts";
+import { dueJobs } from "../harness/due-jobs.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import { type Used, usedMeasures, type Watched, watchUse } from "../harness/used.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
@@ -92,13 +93,7 @@ interface Round {
 
 async function drainRaw(sql: Sql, ground: Watched, jobs: number): Promise<Round> {
   await clear(sql);
-  await fill(sql, {
-    rows: jobs,
-    types: [JOB_TYPE],
-    firstDueSeconds: -86_400,
-    stepSeconds: 0,
-    payloadBytes: PAYLOAD_BYTES,
-  });
+  await fill(sql, dueJobs(jobs));
   const usedBy = await watchUse({}, ground);
   const beganUs = nowUs();
   await sql.unsafe(DRAIN);

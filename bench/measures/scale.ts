@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { openPool, type Sql } from "../../src/store/db.ts";
 import { notify } from "../../src/store/notify.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
 import { type BrokerProcess, startBroker, WORKER_TOKEN } from "../harness/broker.ts";
 import { startChild } from "../harness/child.ts";
 import { nowUs } from "../harness/clock.ts";
+import { dueJobs } from "../harness/due-jobs.ts";
 import { type Measure, measureOf } from "../harness/figures.ts";
 import { startFleet } from "../harness/fleet-processes.ts";
 import { opened } from "../harness/load.ts";
@@ -111,8 +111,7 @@ async function drainBy({ ground }: BenchContext, { databaseUrl, sql, jobs }: Que
 
 /** No broker hears of it. */
 function store(sql: Sql, rows: number): Promise<void> {
-  const about = { types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0, payloadBytes: PAYLOAD_BYTES };
-  return fill(sql, { rows, ...about });
+  return fill(sql, dueJobs(rows));
 }
 
 /** Tells of the jobs that are stored; resolves with the µs until `begun` were begun in all, and all had ended. */

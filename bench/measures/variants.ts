@@ -1,7 +1,8 @@
 /** payload and settings: what longer payloads, and settings other than the default ones, make of a drain. */
 import { openPool } from "../../src/store/db.ts";
 import { clear, fill } from "../backlog.ts";
-import { JOB_TYPE, PAYLOAD_BYTES } from "../clients/client.ts";
+import { PAYLOAD_BYTES } from "../clients/client.ts";
+import { dueJobs } from "../harness/due-jobs.ts";
 import type { Measure } from "../harness/figures.ts";
 import { brokerDatabase } from "../systems/ai-job-broker.ts";
 import { drainedMeasures, drainSome, settle, WARM_UP } from "./drain-some.ts";
@@ -57,8 +58,7 @@ async function drainAll(
   const sql = openPool({ url: await brokerDatabase(ground), statementTimeoutMs: 600_000, lockTimeoutMs: 5_000 }, 1);
   const drain = async ({ payloadBytes, settings }: Variant) => {
     await clear(sql);
-    const about = { types: [JOB_TYPE], firstDueSeconds: -86_400, stepSeconds: 0, payloadBytes };
-    await fill(sql, { ...about, rows: WARM_UP + jobs });
+    await fill(sql, dueJobs(WARM_UP + jobs, payloadBytes));
     await settle(sql);
     return await drainSome(ground, sql, jobs, settings);
   };

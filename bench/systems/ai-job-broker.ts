@@ -22,7 +22,8 @@ const VIA: Record<BrokerTarget["via"], string> = {
   raw: "bare HTTP/2 stream, dispatch by the SDK over grpc-js",
 };
 
-const STATEMENTS: Statements = {
+/** For empty-by.ts. */
+export const STATEMENTS: Statements = {
   isEmpty: "SELECT NOT EXISTS (SELECT FROM ai_ready) AND NOT EXISTS (SELECT FROM ai_lease) AS empty",
   clear: CLEAR,
 };

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import { NO_RECORDER } from "../../src/dispatch/recorder.ts";
 import type { Lease } from "../../src/store/rows.ts";
-import { addressIn, Link } from "../faults/proxy.ts";
+import { addressIn, Link, urlThrough } from "../faults/proxy.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import { givenJob, givenLease } from "../support/jobs.ts";
 import { startMoves } from "../support/moves.ts";
@@ -13,10 +13,7 @@ test("heartbeats of one statement are not sent once more, each by itself, when i
   url,
 }) => {
   const link = await Link.open({ name: "moves>db", to: addressIn(url) });
-  const through = new URL(url);
-  through.searchParams.delete("host");
-  through.host = `127.0.0.1:${link.port}`;
-  const cut = openTestDatabase(through.href);
+  const cut = openTestDatabase(urlThrough(link, url));
   const batches: number[] = [];
   try {
     await using broker = startMoves(cut, {

@@ -23,6 +23,14 @@ export function addressIn(databaseUrl: string): Address {
   return host === undefined ? { port } : { path: join(host, `.s.PGSQL.${port}`) };
 }
 
+/** The same database, by way of the line that leads to it. */
+export function urlThrough(link: Link, databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  url.searchParams.delete("host");
+  url.host = `127.0.0.1:${link.port}`;
+  return url.href;
+}
+
 export type Mode = "pass" | "refuse" | "stall" | "half-open" | "lose-replies";
 
 export interface LinkOptions {

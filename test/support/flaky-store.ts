@@ -9,7 +9,7 @@ import type { Interceptor, UnaryRequest, UnaryResponse } from "@connectrpc/conne
 import type { DispatchRequest, DispatchResponse } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { type ClaimRequest, type ReportResponse, ReportStatus } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
 import { Dice } from "../faults/dice.ts";
-import { addressIn, Link } from "../faults/proxy.ts";
+import { addressIn, Link, urlThrough } from "../faults/proxy.ts";
 import { readError } from "./rpc-clients.ts";
 
 const SHARE = Number(process.env["FLAKY_STORE"] ?? 0);
@@ -33,10 +33,7 @@ export async function wayTo(databaseUrl: string): Promise<Way> {
   const dice = new Dice(SEED, String(ways++));
   const link = await Link.open({ name: "broker>db", to: addressIn(databaseUrl) });
   link.flaky({ share: SHARE, draw: () => dice.next() });
-  const url = new URL(databaseUrl);
-  url.searchParams.delete("host");
-  url.host = `127.0.0.1:${link.port}`;
-  return { url: url.href, close: () => link.close() };
+  return { url: urlThrough(link, databaseUrl), close: () => link.close() };
 }
 
 /** For the clients of one broker. */
