@@ -1,7 +1,7 @@
 /** Claims with everything around the statement: replay, the wait for a first job, the caller who leaves. */
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
-import { replayClaim } from "../store/claim.ts";
+import { replayClaim } from "../store/claim-replay.ts";
 import type { Sql } from "../store/db.ts";
 import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
@@ -42,7 +42,10 @@ export function createClaims(options: ClaimsOptions): Claims {
   async function once(call: ClaimCall, signal: AbortSignal): Promise<Lease[]> {
     const { workerId, requestId, maxJobs } = call;
     if (requestId !== null) {
-      const held = await runStatement(() => replayClaim(sql, { workerId, requestId, limit: maxJobs, leaseMs }));
+      const repeat = { workerId, requestId, limit: maxJobs, leaseMs, maxBytes: options.maxAnswerBytes };
+      const { held, rest } = await runStatement(() => replayClaim(sql, repeat));
+      // Nobody would work on them until they expire.
+      if (rest.length > 0) await options.giveBack(workerId, rest, "claimed twice, by two tries of one request");
       // An earlier try's answer may have reached the caller, who has left this one alone since: they stay its own.
       if (held.length > 0) return signal.aborted ? [] : held;
     }

@@ -149,31 +149,11 @@ async function inRounds<R extends LeaseRow, L>(
   }
 }
 
-/**
- * The leases of an earlier Claim with this request_id that are still held; `limit` at most, the newest. There may be more:
- * two brokers may have answered two tries at once, where the commit of the first was held up.
- */
-export async function replayClaim(
-  sql: Sql,
-  { workerId, requestId, limit, leaseMs }: { workerId: string; requestId: string; limit: number; leaseMs: number },
-): Promise<Lease[]> {
-  const rows = await sql<LeaseRow[]>`
-    SELECT job_id, job_type, payload::text AS payload, tenant_id, source_domain, source_id, priority, max_attempts,
-      next_run_at, idempotency_key, traceparent, created_at, status, lease_token, attempt_count, lease_expires_at, locked_by
-    FROM (
-      SELECT j.* FROM ai_lease l JOIN ai_job j ON j.id = l.id AND j.status = 'RUNNING' AND j.lease_token IS NOT NULL
-      WHERE l.worker_id = ${workerId} AND l.request_id = ${requestId}
-      ORDER BY j.locked_at DESC, j.priority, j.next_run_at, j.id LIMIT ${limit}
-    ) held
-    ORDER BY priority, next_run_at, id`;
-  return rows.map((row) => toLease(row, leaseMs));
-}
-
 export function toSeatLease(row: SeatRow, leaseMs: number): SeatLease {
   return { ...toLease(row, leaseMs), instanceId: row.instance_id, sessionId: row.session_id };
 }
 
-function toLease(row: LeaseRow, leaseMs: number): Lease {
+export function toLease(row: LeaseRow, leaseMs: number): Lease {
   return {
     jobId: row.job_id,
     type: row.job_type,

@@ -92,10 +92,10 @@ const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, application
  */
 export function openLinesPool(options: PoolOptions, max: number, settings: Record<string, string>, longestMs = 0): Sql {
   const client = (own?: Record<string, unknown>) =>
-    // One host: the socket is ours, and with several the driver waits for the next one.
+    // One host: the socket is ours, TLS and all, and with several the driver waits for the next one.
     own === undefined
       ? openPool(options, 1, settings)
-      : openClient(options, 1, settings, { ...own, host: "localhost", port: 5432 });
+      : openClient(options, 1, settings, { ...own, host: "localhost", port: 5432, ssl: false });
   return openLines({
     client,
     max,

@@ -1,6 +1,6 @@
 /** Move: held leases are extended; the answer tells which work is to stop. */
 import type { Sql } from "./db.ts";
-import { among, namedJobs } from "./lookups.ts";
+import { among, extendedLease, namedJobs } from "./lookups.ts";
 import type { Beat, Renewal } from "./rows.ts";
 import { quickly } from "./statement-text.ts";
 
@@ -10,9 +10,7 @@ import { quickly } from "./statement-text.ts";
  */
 export async function heartbeat(pool: Sql, beats: Beat[], leaseMs: number): Promise<Renewal[]> {
   const sql = quickly(pool);
-  // A statement that waited has an older now() than one that came after it: what was promised stays.
-  const extended = (column: string) =>
-    sql`greatest(${sql.unsafe(column)}, now() + ${leaseMs}::float8 * interval '1 millisecond')`;
+  const extended = (column: string) => extendedLease(sql, column, leaseMs);
   const progress = sql`(SELECT by_job FROM progress) -> j.id::text`;
   const rows = await sql<
     { job_id: string; verdict: Renewal["verdict"]; type: string | null; expires_at: Date | null }[]

@@ -1,5 +1,5 @@
 /** One connection of a pool that never uses one again once it broke (lines.ts): a client of postgres.js with one socket in its life. */
-import net from "node:net";
+import type net from "node:net";
 import type postgres from "postgres";
 import type { Heard, Start } from "./silence.ts";
 
@@ -103,38 +103,4 @@ export class Line implements Heard {
 /** As the driver says it: nothing was sent. */
 export function over(): Error {
   return Object.assign(new Error("the connection is over"), { code: "CONNECTION_ENDED" });
-}
-
-/** A socket to the first host that takes it. */
-export async function connectTo(address: postgres.ParsedOptions, timeoutMs: number): Promise<net.Socket> {
-  const { path, host, port } = address;
-  if (typeof path === "string" && path !== "") return await connected({ path }, timeoutMs);
-  let fault: unknown;
-  for (const [at, name] of host.entries()) {
-    try {
-      return await connected({ host: name, port: port[at] ?? 5432 }, timeoutMs);
-    } catch (error) {
-      fault = error;
-    }
-  }
-  throw fault;
-}
-
-function connected(to: { path: string } | { host: string; port: number }, timeoutMs: number): Promise<net.Socket> {
-  const socket = net.connect(to);
-  return new Promise((resolve, reject) => {
-    const where = "path" in to ? to.path : `${to.host}:${to.port}`;
-    const late = Object.assign(new Error(`no connection to ${where} within ${timeoutMs} ms`), {
-      code: "CONNECT_TIMEOUT",
-    });
-    const timer = setTimeout(() => socket.destroy(late), timeoutMs);
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.off("error", reject);
-      // The driver takes the name for TLS from here.
-      resolve(Object.assign(socket, to));
-    });
-    socket.once("close", () => clearTimeout(timer));
-  });
 }

@@ -12,8 +12,9 @@
 import type net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type postgres from "postgres";
+import { connectTo } from "./connect.ts";
 import { DURABLE } from "./durable.ts";
-import { connectTo, Line, type MakeClient, over, type Query } from "./line.ts";
+import { Line, type MakeClient, over, type Query } from "./line.ts";
 import { type EveryTick, Silence } from "./silence.ts";
 
 export type Sql = postgres.Sql;

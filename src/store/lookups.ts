@@ -39,6 +39,14 @@ export function among(sql: Sql, column: string, cte: string, which = "true") {
 }
 
 /**
+ * The end of a lease that runs for leaseMs from now on. A statement that waited has an older now() than one that came
+ * after it: what was promised stays.
+ */
+export function extendedLease(sql: Sql, column: string, leaseMs: number) {
+  return sql`greatest(${sql.unsafe(column)}, now() + ${leaseMs}::float8 * interval '1 millisecond')`;
+}
+
+/**
  * Takes the jobs of a CTE (with was, job_type, priority, id, and the time in `runAt`) that waited out of ai_ready, or
  * those of them where `which` holds. The rows of ai_ready are never updated, so their places hold.
  */

@@ -105,7 +105,7 @@ export async function listWorkers(db: Database): Promise<WorkerRow[]> {
     ), ${sql.raw(PAST_STREAMS)}, shown AS (
       SELECT worker_id, w.legacy, coalesce(to_json(w.types), s.types) AS types, w.first_seen_at,
         coalesce(w.last_seen_at,
-          greatest((SELECT max(locked_at) FROM ai_job WHERE id = ANY (h.ids)), s.connected_at)) AS last_seen_at,
+          greatest((SELECT max(greatest(locked_at, last_heartbeat_at)) FROM ai_job WHERE id = ANY (h.ids)), s.connected_at)) AS last_seen_at,
         h.running, h.ids, s.streams, p.ended_at
       FROM ai_worker w FULL JOIN holder h USING (worker_id) FULL JOIN streamer s USING (worker_id)
         LEFT JOIN past p USING (worker_id)

@@ -3,6 +3,8 @@ import type { ClaimCall } from "../../src/dispatch/moves.ts";
 import { pauseType, resumeType } from "../../src/store/type-pause.ts";
 import { openTestDatabase, test } from "../support/db.ts";
 import {
+  anew,
+  claimAs,
   done,
   EXPIRED,
   expire,
@@ -178,7 +180,22 @@ test("a repeated request_id is answered with the leases of the lost answer, and 
   const first = await broker.moves.claim(call({ maxJobs: 2, requestId: "r" }), NEVER);
   const again = await broker.moves.claim(call({ maxJobs: 2, requestId: "r" }), NEVER);
   expect(first).toHaveLength(2);
-  expect(again).toEqual(first);
+  expect(again).toEqual(anew(first));
+  // The broker that answered first may still believe that its caller has left: what was told is nobody's to give back.
+  const back = await broker.moves.giveBack("w1", first, "caller left");
+  expect(back.map(({ released }) => released)).toEqual([false, false]);
+});
+
+test("what two tries were given beyond what one may have goes back at once", async ({ db }) => {
+  await using broker = startMoves(db);
+  const ids: string[] = [];
+  for (let i = 0; i < 3; i++) ids.push(await givenJob(db));
+  // Another broker's try and this one's, whose answers were both lost.
+  await claimAs(db, "w1", { limit: 1, requestId: "r" });
+  await claimAs(db, "w1", { limit: 2, requestId: "r" });
+  const again = await broker.moves.claim(call({ maxJobs: 2, requestId: "r" }), NEVER);
+  expect(again.map(({ jobId }) => jobId)).toEqual(ids.slice(1));
+  expect(await rowOf(db, ids[0] as string)).toMatchObject({ status: "PENDING", attempt_count: 0, returns: 1 });
 });
 
 test("a repeat that overtakes its waiting first call gets the job, once", async ({ db }) => {

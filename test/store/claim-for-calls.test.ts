@@ -1,11 +1,12 @@
 /** One statement that claims for many calls: each call has its own leases, as if it had been alone. */
 import { expect } from "vitest";
-import { type Claimed, claimForCalls, replayClaim } from "../../src/store/claim.ts";
+import { type Claimed, claimForCalls } from "../../src/store/claim.ts";
 import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import type { Claimer, Lease, NewJob } from "../../src/store/rows.ts";
 import { test } from "../support/db.ts";
 import {
+  anew,
   claimAs,
   claimSeats,
   done,
@@ -13,6 +14,7 @@ import {
   givenJob,
   givenSeat,
   newJob,
+  replayAs,
   reportAll,
   rowOf,
   statusOf,
@@ -77,10 +79,10 @@ test("each call gets leases of its own worker, in both tables, and by its own re
     { job_id: "d", worker_id: "w2", instance_id: null, request_id: "r3", locked_by: "w2" },
     { job_id: "e", worker_id: odd, instance_id: null, request_id: "NULL", locked_by: odd },
   ]);
-  expect(await replayClaim(db.sql, { workerId: odd, requestId: "NULL", limit: 3, leaseMs: 30_000 })).toEqual(leases[0]);
-  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r2", limit: 3, leaseMs: 30_000 })).toEqual(leases[2]);
-  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r3", limit: 3, leaseMs: 30_000 })).toEqual(leases[3]);
-  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "NULL", limit: 3, leaseMs: 30_000 })).toEqual([]);
+  expect((await replayAs(db, odd, "NULL", { leaseMs: 30_000 })).held).toEqual(anew(leases[0]));
+  expect((await replayAs(db, "w2", "r2", { leaseMs: 30_000 })).held).toEqual(anew(leases[2]));
+  expect((await replayAs(db, "w2", "r3", { leaseMs: 30_000 })).held).toEqual(anew(leases[3]));
+  expect((await replayAs(db, "w2", "NULL")).held).toEqual([]);
   const all = leases.flat();
   expect(await reportAll(db, ...all.map((lease) => done(lease)))).toEqual(all.map(() => "ACCEPTED"));
   await expectNoDrift(db);
@@ -190,9 +192,7 @@ test("lease rows that drifted and stand in the way are written over, each by its
     { job_id: "c", worker_id: "w3", request_id: "r3", cancel_at: null },
     { job_id: "d", worker_id: "w1", request_id: "r1", cancel_at: null },
   ]);
-  expect(await replayClaim(db.sql, { workerId: "old", requestId: "old-request", limit: 3, leaseMs: 60_000 })).toEqual(
-    [],
-  );
+  expect((await replayAs(db, "old", "old-request")).held).toEqual([]);
   expect(await rowOf(db, "b")).toMatchObject({ attempt_count: 1, deliveries: 1 });
   await expectNoDrift(db);
 });

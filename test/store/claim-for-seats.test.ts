@@ -1,5 +1,5 @@
 import { describe, expect } from "vitest";
-import { claimForSeats, replayClaim } from "../../src/store/claim.ts";
+import { claimForSeats } from "../../src/store/claim.ts";
 import type { Database, Sql } from "../../src/store/db.ts";
 import type { Seat } from "../../src/store/rows.ts";
 import { endSessions } from "../../src/store/sessions.ts";
@@ -12,6 +12,7 @@ import {
   givenJob,
   givenLease,
   givenSeat,
+  replayAs,
   reportAll,
   rowOf,
   statusOf,
@@ -181,9 +182,7 @@ test("a lease of a stream is none that a repeated Claim finds", async ({ db }) =
   await givenJob(db);
   const seat = await givenSeat(db, "i1");
   await claimSeats(db, [seat]);
-  expect(await replayClaim(db.sql, { workerId: seat.workerId, requestId: "r1", limit: 3, leaseMs: 60_000 })).toEqual(
-    [],
-  );
+  expect(await replayAs(db, seat.workerId, "r1")).toEqual({ held: [], rest: [] });
 });
 
 test("claims for seats and claims by call that run at once share the queue", async ({ db }) => {

@@ -1,9 +1,8 @@
 import { expect } from "vitest";
-import { replayClaim } from "../../src/store/claim.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
 import { release } from "../../src/store/release.ts";
 import { test } from "../support/db.ts";
-import { claimAs, done, expectNoDrift, givenJob, givenLease, reportAll, rowOf, statusOf } from "../support/jobs.ts";
+import { claimAs, expectNoDrift, givenJob, givenLease, rowOf, statusOf } from "../support/jobs.ts";
 
 test("claims in the order of priority, then run_at, then dispatch, over all types", async ({ db }) => {
   const past = (s: number) => new Date(Date.now() - s * 1_000);
@@ -78,26 +77,6 @@ test("claimers that run at once share the queue: each job once, none left, none 
   );
   expect(taken.sort()).toEqual(ids.sort());
   await expectNoDrift(db);
-});
-
-test("a repeated request_id finds the leases that are still held, of this worker only", async ({ db }) => {
-  for (let i = 0; i < 3; i++) await givenJob(db);
-  const first = await claimAs(db, "w1", { limit: 3, requestId: "r1" });
-  await reportAll(db, done(first[0] as (typeof first)[0]));
-  const again = await replayClaim(db.sql, { workerId: "w1", requestId: "r1", limit: 3, leaseMs: 60_000 });
-  expect(again).toEqual(first.slice(1));
-  expect(await replayClaim(db.sql, { workerId: "w2", requestId: "r1", limit: 3, leaseMs: 60_000 })).toEqual([]);
-  expect(await replayClaim(db.sql, { workerId: "w1", requestId: "r2", limit: 3, leaseMs: 60_000 })).toEqual([]);
-});
-
-test("a repeat finds no more than it asks for, the newest, where two tries of it were answered", async ({ db }) => {
-  for (let i = 0; i < 5; i++) await givenJob(db);
-  await claimAs(db, "w1", { limit: 3, requestId: "r1" });
-  const second = await claimAs(db, "w1", { limit: 2, requestId: "r1" });
-  const repeat = (limit: number) => replayClaim(db.sql, { workerId: "w1", requestId: "r1", limit, leaseMs: 60_000 });
-  expect(await repeat(2)).toEqual(second);
-  expect(await repeat(3)).toHaveLength(3);
-  expect(await repeat(9)).toHaveLength(5);
 });
 
 test("a job that was to be cancelled ends at the claim instead of running again", async ({ db }) => {

@@ -25,6 +25,7 @@ export interface GivenRow {
   source_id?: string;
   locked_by?: string;
   locked_at?: string;
+  last_heartbeat_at?: string;
   lease_token?: string;
   last_error?: string;
   created_at?: string;
@@ -34,14 +35,14 @@ export interface GivenRow {
 /** In this order, so that the last is the newest; with the small tables' rows that belong to them. */
 export async function givenRows(db: Database, rows: GivenRow[]): Promise<void> {
   await db.sql`
-    INSERT INTO ai_job (job_id, job_type, status, payload, tenant_id, source_domain, source_id, locked_by, locked_at, lease_token,
-      last_error, created_at, next_run_at, move)
+    INSERT INTO ai_job (job_id, job_type, status, payload, tenant_id, source_domain, source_id, locked_by, locked_at, last_heartbeat_at,
+      lease_token, last_error, created_at, next_run_at, move)
     SELECT r.job_id, coalesce(r.job_type, 'ocr'), coalesce(r.status, 'PENDING'), coalesce(r.payload, '{}')::jsonb,
-      r.tenant_id, r.source_domain, r.source_id, r.locked_by, r.locked_at, r.lease_token, coalesce(r.last_error, ''),
-      coalesce(r.created_at, now()), coalesce(r.next_run_at, now()), 1
+      r.tenant_id, r.source_domain, r.source_id, r.locked_by, r.locked_at, r.last_heartbeat_at, r.lease_token,
+      coalesce(r.last_error, ''), coalesce(r.created_at, now()), coalesce(r.next_run_at, now()), 1
     FROM ROWS FROM (json_to_recordset(${JSON.stringify(rows)}::text::json) AS (job_id text, job_type text, status text,
       payload text, tenant_id text, source_domain text, source_id text, locked_by text, locked_at timestamptz,
-      lease_token text,
+      last_heartbeat_at timestamptz, lease_token text,
       last_error text, created_at timestamptz, next_run_at timestamptz)) WITH ORDINALITY AS r
     ORDER BY r.ordinality`;
   await fillSmallTables(db);

@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import type { BrokerError } from "../../src/errors.ts";
 import { asBrokerError } from "../../src/store/database-errors.ts";
 import { type Database, openLinesPool, type Sql } from "../../src/store/db.ts";
+import { tlsWayTo } from "../support/tls-way.ts";
 import { until } from "../support/until.ts";
 import { given, LIMITS, say, test, type Way } from "../support/way.ts";
 
@@ -41,6 +42,12 @@ async function toldAfterReset(db: Database, way: Way, sql: Sql): Promise<string[
 
 test("a statement that a broken connection has taken fails, and nobody gets another's answer", async ({ db, way }) => {
   const sql = given(openLinesPool({ url: way.url, ...LIMITS }, 1, {}));
+  expect(await toldAfterReset(db, way, sql)).toEqual(["between", "after", "last"]);
+  expect(way.made).toBe(2);
+});
+
+test("nor over TLS, where the driver takes the socket for itself", async ({ db, way }) => {
+  const sql = given(openLinesPool({ url: await tlsWayTo(way.url), ...LIMITS }, 1, {}));
   expect(await toldAfterReset(db, way, sql)).toEqual(["between", "after", "last"]);
   expect(way.made).toBe(2);
 });

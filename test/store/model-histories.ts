@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { expect } from "vitest";
 import { BrokerError } from "../../src/errors.ts";
 import { cancel } from "../../src/store/cancel.ts";
-import { replayClaim } from "../../src/store/claim.ts";
 import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { heartbeat } from "../../src/store/heartbeat.ts";
@@ -19,7 +18,7 @@ import type { LeaseRef, Seat } from "../../src/store/rows.ts";
 import { endSessions, openSessions } from "../../src/store/sessions.ts";
 import { pauseType, resumeType } from "../../src/store/type-pause.ts";
 import { django } from "../support/django.ts";
-import { claimAs, claimSeats, done, expire, newJob, opening } from "../support/jobs.ts";
+import { claimAs, claimSeats, done, expire, newJob, opening, replayAs } from "../support/jobs.ts";
 import type { Body, Model } from "../support/model.ts";
 import { expectSameRows } from "./model-rows.ts";
 
@@ -152,8 +151,8 @@ const PRODUCERS = [
 
 const WORKERS = [
   said(fc.tuple(worker, fc.constantFrom("r1", "r2")), "replay", async (w, workerId, requestId) => {
-    const leases = await replayClaim(w.db.sql, { workerId, requestId, limit: 1_000, leaseMs: 60_000 });
-    expect(leases.map((l) => l.jobId)).toEqual(w.model.replay(workerId, requestId));
+    const { held } = await replayAs(w.db, workerId, requestId, { limit: 1_000 });
+    expect(held.map((l) => l.jobId)).toEqual(w.model.replay(workerId, requestId));
   }),
   onLease("heartbeat", none, async (w, lease) => {
     const [renewal] = await heartbeat(w.db.reserved, [{ ...lease, progress: null }], 60_000);

@@ -4,6 +4,7 @@ import type { BrokerError } from "../../src/errors.ts";
 import { asBrokerError } from "../../src/store/database-errors.ts";
 import { openLinesPool, openPool } from "../../src/store/db.ts";
 import { TICK_MS } from "../../src/store/silence.ts";
+import { tlsWayTo } from "../support/tls-way.ts";
 import { until } from "../support/until.ts";
 import { given, LIMITS, say, test } from "../support/way.ts";
 
@@ -32,28 +33,34 @@ async function givenLock(url: string, key: number): Promise<() => Promise<void>>
   return async () => void (await holder`SELECT pg_advisory_unlock(${key})`);
 }
 
-test("a Postgres that is gone without a word is found out by its silence, for all connections at once", async ({
-  way,
-}) => {
-  const sql = given(openLinesPool({ url: way.url, ...TICKING }, 3, {}));
-  await Promise.all(["a", "b", "c"].map((text) => say(sql, text)));
-  expect(way.made).toBe(3);
-  await ticks(1);
-  way.mute();
-  const lost = say(sql, "lost").catch((err: unknown) => asBrokerError(err) as BrokerError);
-  let answer: unknown;
-  void lost.then((reason) => {
-    answer = reason;
-  });
-  await ticks(SILENT_TICKS);
-  expect(answer).toBeUndefined();
-  await ticks(1);
-  expect(await lost).toMatchObject({ reason: "DATABASE_DOWN" });
-  // The two others were as dead, and nobody waits for their silence.
-  expect(await Promise.all(["d", "e", "f"].map((text) => say(sql, text)))).toEqual(["d", "e", "f"]);
-  // One more has tried to write.
-  expect(way.made).toBe(7);
-});
+const WAYS: [string, (url: string) => Promise<string> | string][] = [
+  ["plain", (url) => url],
+  ["over TLS", tlsWayTo],
+];
+
+test.for(WAYS)(
+  "a Postgres that is gone without a word is found out by its silence, for all connections at once, %s",
+  async ([, toUrl], { way }) => {
+    const sql = given(openLinesPool({ url: await toUrl(way.url), ...TICKING }, 3, {}));
+    await Promise.all(["a", "b", "c"].map((text) => say(sql, text)));
+    expect(way.made).toBe(3);
+    await ticks(1);
+    way.mute();
+    const lost = say(sql, "lost").catch((err: unknown) => asBrokerError(err) as BrokerError);
+    let answer: unknown;
+    void lost.then((reason) => {
+      answer = reason;
+    });
+    await ticks(SILENT_TICKS);
+    expect(answer).toBeUndefined();
+    await ticks(1);
+    expect(await lost).toMatchObject({ reason: "DATABASE_DOWN" });
+    // The two others were as dead, and nobody waits for their silence.
+    expect(await Promise.all(["d", "e", "f"].map((text) => say(sql, text)))).toEqual(["d", "e", "f"]);
+    // One more has tried to write.
+    expect(way.made).toBe(7);
+  },
+);
 
 test("connections that nobody uses are given up before the one that is dead, so that few callers are lost", async ({
   way,
@@ -87,8 +94,8 @@ test("a connection that was heard meanwhile is kept when another one is dead", a
   expect(way.made).toBe(3);
 });
 
-test("one that answers as late as it may is not taken for dead", async ({ url, way }) => {
-  const sql = given(openLinesPool({ url: way.url, ...TICKING }, 1, {}));
+test.for(WAYS)("one that answers as late as it may is not taken for dead, %s", async ([, toUrl], { url, way }) => {
+  const sql = given(openLinesPool({ url: await toUrl(way.url), ...TICKING }, 1, {}));
   expect(await say(sql, "before")).toBe("before");
   await ticks(1);
   const release = await givenLock(url, 9);

@@ -51,20 +51,22 @@ test("shown are those of the last day, and those who hold a lease, the latest fi
   await db.sql`UPDATE ai_worker SET last_seen_at = now() - interval '25 hours' WHERE worker_id <> 'idle'`;
   await givenRows(db, [
     { job_id: "j1", status: "RUNNING", locked_by: "busy", lease_token: "t" },
-    { job_id: "j2", status: "RUNNING", locked_by: "django", locked_at: "2026-01-02T03:04:05Z" },
+    { job_id: "j2", status: "RUNNING", locked_by: "django", locked_at: "2026-01-02T01:00:00Z" },
     { job_id: "j3", status: "RUNNING", locked_by: "new", lease_token: "t", locked_at: "2026-01-02T00:00:00Z" },
-    { job_id: "j4", status: "RUNNING" },
+    // The seed's heartbeat writes nothing else.
+    { job_id: "j4", status: "RUNNING", locked_by: "django", last_heartbeat_at: "2026-01-02T03:04:05Z" },
+    { job_id: "j5", status: "RUNNING" },
   ]);
   const workers = await listWorkers(db);
   expect(workers.map(({ workerId, legacy, jobIds }) => [workerId, legacy, jobIds])).toEqual([
     ["idle", false, []],
     ["busy", false, ["j1"]],
     // Never seen by a broker: a lease without a token is Django's own.
-    ["django", true, ["j2"]],
+    ["django", true, ["j2", "j4"]],
     ["new", false, ["j3"]],
   ]);
   const lastSeenAt = new Date("2026-01-02T03:04:05Z");
-  expect(workers[2]).toMatchObject({ firstSeenAt: null, lastSeenAt, running: 1, types: [] });
+  expect(workers[2]).toMatchObject({ firstSeenAt: null, lastSeenAt, running: 2, types: [] });
 });
 
 test("of many leases a hundred are named and all counted", async ({ db }) => {

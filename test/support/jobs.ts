@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import type { Status } from "../../src/job/status.ts";
 import { type ClaimOptions, claim, claimForSeats, type SeatClaimOptions } from "../../src/store/claim.ts";
+import { type Repeat, type Replay, replayClaim } from "../../src/store/claim-replay.ts";
 import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { report } from "../../src/store/report.ts";
@@ -50,6 +51,21 @@ export async function claimAs(db: Database, workerId: string, more: Partial<Clai
     ...more,
   });
   return leases;
+}
+
+/** A worker repeats a claim whose answer it never got. */
+export function replayAs(
+  db: Database,
+  workerId: string,
+  requestId: string,
+  more: Partial<Repeat> = {},
+): Promise<Replay> {
+  return replayClaim(db.sql, { workerId, requestId, limit: 3, leaseMs: 60_000, maxBytes: 3_000_000, ...more });
+}
+
+/** The leases as a repeat finds them: they run anew. */
+export function anew(leases: Lease[] | undefined): object[] | undefined {
+  return leases?.map((lease) => ({ ...lease, expiresAt: expect.any(Date) }));
 }
 
 /** Claims exactly one job. */

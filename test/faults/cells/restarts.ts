@@ -1,4 +1,6 @@
 /** What is done to a service on a working day, and what the harness does to itself. */
+
+import { until } from "../../support/until.ts";
 import type { Cell } from "../cell.ts";
 import { pass } from "../pace.ts";
 
@@ -24,7 +26,12 @@ export const RESTARTS: readonly Cell[] = [
     hidden: true,
     async deal(world) {
       world.fault("a DONE job is deleted behind the brokers' backs");
-      await world.sql`DELETE FROM ai_job WHERE id = (SELECT id FROM ai_job WHERE status = 'DONE' ORDER BY id LIMIT 1)`;
+      // On a fast machine the load may be a few milliseconds old here, and nothing done yet.
+      await until("a job is DONE, and taken away", async () => {
+        const gone = await world.sql`
+          DELETE FROM ai_job WHERE id = (SELECT id FROM ai_job WHERE status = 'DONE' ORDER BY id LIMIT 1) RETURNING id`;
+        return gone.length > 0;
+      });
     },
   },
 ];

@@ -44,6 +44,19 @@ const CASES: BadCase[] = [
     shown: ["s1/1: hello as s1 invoke", "database: beat: RUNNING → RUNNING", "s1/1: hello as s1 ok"],
   },
   {
+    rule: "heartbeats-extend-their-own",
+    name: "a lease that ran anew with a claim that was no repeat",
+    run: (run) => {
+      run.dispatch("a");
+      const lease = run.claim("a", "w1", "reply lost", "request r1");
+      run.repeatClaim(lease!, "request r1");
+    },
+    spoil: ({ records }) => {
+      for (const record of records) if (record.note === "request r1") record.note = `request ${record.call}`;
+    },
+    shown: ["database: claim: PENDING → RUNNING", "database: beat: RUNNING → RUNNING"],
+  },
+  {
     rule: "cancel-is-told",
     name: "a heartbeat that was told to go on after the cancel",
     run: (run) => {

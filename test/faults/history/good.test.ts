@@ -84,6 +84,20 @@ test("a report after the lease's end, but before it was taken back, is accepted"
   expectGood(run);
 });
 
+test("a claim whose answer was lost finds its lease when it is repeated, which runs anew, whoever hears of that", () => {
+  for (const fate of ["answered", "reply lost", "request lost"] as const) {
+    const run = new SampleRun();
+    run.dispatch("a");
+    const lease = run.claim("a", "w1", "reply lost", "request r1");
+    run.pass(30_000_000);
+    run.repeatClaim(lease!, "request r1", fate);
+    run.pass(40_000_000);
+    if (fate === "answered") run.report(lease!, "DONE");
+    run.drain();
+    expectGood(run);
+  }
+});
+
 test("a job that goes to a seat at its dispatch, and comes back unseen, is worked by another", () => {
   const run = new SampleRun();
   run.dispatch("a", { handTo: "s1" });

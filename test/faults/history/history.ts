@@ -56,8 +56,16 @@ export interface Hello {
   items: Item[];
 }
 
+/** A Claim that was sent before with the same request_id, so that it may find the leases of its first try. */
+export interface Repeat {
+  worker: string;
+  began: number;
+}
+
 export interface JobHistory {
   job: string;
+  /** All of the run: a claim names no job, and where its answer was lost nobody knows of which it was. */
+  repeats: Repeat[];
   /** All of the run: who comes back without a job does not name it. */
   hellos: Hello[];
   acts: Act[];
@@ -74,10 +82,11 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
   const hellos = records.flatMap(({ op, phase, instance, at, items = [] }) =>
     op === "hello" && phase === "invoke" && instance !== undefined ? [{ instance, began: at, items }] : [],
   );
+  const repeats = repeatsOf(records);
   const of = (job: string) => {
     const known = histories.get(job);
     if (known !== undefined) return known;
-    const fresh: JobHistory = { job, hellos, acts: [], steps: [], results: [], events: [], final: undefined };
+    const fresh: JobHistory = { job, hellos, repeats, acts: [], steps: [], results: [], events: [], final: undefined };
     histories.set(job, fresh);
     return fresh;
   };
@@ -107,6 +116,20 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
     markPublished(steps, acts);
   }
   return histories;
+}
+
+function repeatsOf(records: CallRecord[]): Repeat[] {
+  const nameOf = ({ process, call }: CallRecord) => `${process} ${call}`;
+  const sentAgain = new Set(records.filter(({ sent = 1 }) => sent > 1).map(nameOf));
+  const before = new Set<string>();
+  return records.flatMap((record) => {
+    const { op, phase, worker, note, at } = record;
+    if (op !== "claim" || phase !== "invoke" || note === undefined || worker === undefined) return [];
+    const request = JSON.stringify([worker, note]);
+    if (before.has(request) || sentAgain.has(nameOf(record))) return [{ worker, began: at }];
+    before.add(request);
+    return [];
+  });
 }
 
 /** The job that it turned out to be about: a dispatch by a known key is answered with another id. */

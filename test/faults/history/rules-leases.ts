@@ -42,7 +42,7 @@ export const LEASE_RULES: readonly Rule[] = [
   {
     name: "heartbeats-extend-their-own",
     invariant: 16,
-    says: "only an accepted heartbeat of its token moves a lease's end, and never to an earlier time",
+    says: "only an accepted heartbeat of its token, or a repeat of its claim, moves a lease's end, and never to an earlier time",
     check: beats,
   },
   {
@@ -218,7 +218,8 @@ function beats(history: JobHistory, { slackUs, unrecorded }: Options): Broken[] 
         act.asked?.token === to.token &&
         act.began <= to.at + slackUs,
     );
-    return asked ? [] : [broken(job, `nobody sent a heartbeat for ${to.token}`, steps[at - 1], step)];
+    const repeated = history.repeats.some(({ worker, began }) => worker === to.worker && began <= to.at + slackUs);
+    return asked || repeated ? [] : [broken(job, `nobody sent a heartbeat for ${to.token}`, steps[at - 1], step)];
   });
   for (const act of acts) {
     const end = act.answer?.expiresAt;

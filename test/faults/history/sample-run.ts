@@ -68,14 +68,22 @@ export class SampleRun {
     return this.leases.at(-1);
   }
 
-  claim(job: string, worker: string, fate: Fate = "answered"): SampleLease | undefined {
+  claim(job: string, worker: string, fate: Fate = "answered", note?: string): SampleLease | undefined {
     if (!this.#rows.isDue(job)) return undefined;
-    this.#call(`${worker}/1`, "claim", fate, { worker, limit: 1 }, () => {
+    this.#call(`${worker}/1`, "claim", fate, { worker, limit: 1, note }, () => {
       this.#rows.start(job, worker, null);
       const { token, attempt, expiresAt } = this.#rows.jobs.get(job) as JobVersion;
       return [{ job, token: token ?? "", attempt, expiresAt: expiresAt ?? 0 }];
     });
     return fate === "request lost" ? undefined : this.leases.at(-1);
+  }
+
+  /** The claim of this lease is sent again, as its answer was lost. */
+  repeatClaim({ job, token, worker }: SampleLease, note: string, fate?: Fate): void {
+    this.#call(`${worker}/1`, "claim", fate, { worker, limit: 1, note }, () => {
+      const { expiresAt } = this.#rows.beat(job, token);
+      return [{ job, token, attempt: this.#rows.jobs.get(job)?.attempt, expiresAt }];
+    });
   }
 
   heartbeat({ job, token, worker }: SampleLease, fate?: Fate): void {

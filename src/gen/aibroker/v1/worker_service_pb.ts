@@ -54,7 +54,8 @@ export type ClaimRequest = Message<"aibroker.v1.ClaimRequest"> & {
 
   /**
    * At most 64 characters. The same id from the same worker_id answers again with those of its leases that are still
-   * held, so a lost answer costs nothing; a call with it that still waits ends with no job. Empty: no replay.
+   * held, which run anew as with a heartbeat, so a lost answer costs nothing; a call with it that still waits ends with no
+   * job. Empty: no replay.
    *
    * @generated from field: string request_id = 5;
    */
