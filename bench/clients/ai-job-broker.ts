@@ -11,12 +11,14 @@ export interface BrokerTarget {
   url: string;
   /** What the worker is made of; the producer is the SDK's, over grpc-js where the worker has none of it. */
   via: "grpc-js" | "connect" | "raw";
+  /** PEM certificates to believe, where the URL is an https one. */
+  ca?: string | undefined;
 }
 
 export const brokerClient: Client<BrokerTarget> = {
-  async openProducer({ url, via }) {
+  async openProducer({ url, via, ca }) {
     const transport = via === "raw" ? "grpc-js" : via;
-    const client = createClient({ url, token: API_TOKEN, transport });
+    const client = createClient({ url, token: API_TOKEN, transport, ...(ca === undefined ? {} : { ca }) });
     return {
       dispatch: (payload) => client.dispatch(JOB_TYPE, payload),
       dispatchMany: (payloads) => client.dispatchMany(payloads.map((payload) => ({ type: JOB_TYPE, payload }))),
@@ -24,13 +26,16 @@ export const brokerClient: Client<BrokerTarget> = {
     };
   },
 
-  async openWorker({ url, via }, settings) {
-    return via === "raw" ? await openRaw(url, settings) : openSdk(url, via, settings);
+  async openWorker({ url, via, ca }, settings) {
+    return via === "raw" ? await openRaw(url, settings) : openSdk({ url, transport: via, ca }, settings);
   },
 };
 
 /** It may connect only after this has returned: the first jobs wait for it. */
-function openSdk(url: string, transport: "grpc-js" | "connect", { concurrency, onJob }: WorkerSettings): Worker {
+function openSdk(
+  { url, transport, ca }: { url: string; transport: "grpc-js" | "connect"; ca: string | undefined },
+  { concurrency, onJob }: WorkerSettings,
+): Worker {
   const handler = ({ payload }: { payload: BenchPayload }) => {
     onJob(payload);
     return { ok: true };
@@ -39,6 +44,7 @@ function openSdk(url: string, transport: "grpc-js" | "connect", { concurrency, o
     url,
     token: WORKER_TOKEN,
     transport,
+    ...(ca === undefined ? {} : { ca }),
     signals: false,
     types: { [JOB_TYPE]: { concurrency, handler } },
   });

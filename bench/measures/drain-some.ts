@@ -8,7 +8,7 @@ import type { Ground } from "../harness/ground.ts";
 import { opened } from "../harness/load.ts";
 import { until } from "../harness/until.ts";
 import { type Used, usedMeasures, watchUse } from "../harness/used.ts";
-import { brokerSystem } from "../systems/ai-job-broker.ts";
+import { type BrokerSystemOptions, brokerSystem } from "../systems/ai-job-broker.ts";
 
 const CONCURRENCY = 500;
 /** Before the clock starts: processes that have just come up compile more than they work. */
@@ -42,17 +42,14 @@ export async function settle(sql: Sql): Promise<void> {
   await sql`CHECKPOINT`;
 }
 
-/**
- * How fast so many jobs are durably done after the first WARM_UP; there have to be as many, or more. `settings` are the
- * broker's, beside its own.
- */
+/** How fast so many jobs are durably done after the first WARM_UP; there have to be as many, or more. */
 export async function drainSome(
   ground: Ground,
   sql: Sql,
   jobs: number,
-  settings?: Record<string, string>,
+  more: Pick<BrokerSystemOptions, "settings" | "isTls"> = {},
 ): Promise<Drained> {
-  const system = brokerSystem({ via: "grpc-js", settings });
+  const system = brokerSystem({ via: "grpc-js", ...more });
   const running = await system.start(ground);
   const worker = startChild(join(import.meta.dirname, "../harness/work.ts"));
   let done = 0;

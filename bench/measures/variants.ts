@@ -13,6 +13,7 @@ interface Variant {
   setting: string;
   payloadBytes: number;
   settings?: Record<string, string>;
+  isTls?: boolean;
 }
 
 const sized = (payloadBytes: number): Variant => ({
@@ -33,6 +34,7 @@ const SETTINGS: Variant[] = [
   { setting: "all by default", payloadBytes: PAYLOAD_BYTES },
   set("LOG_LEVEL", "warn"),
   set("EVENT_KINDS", "done"),
+  { setting: "TLS between broker and worker", payloadBytes: PAYLOAD_BYTES, isTls: true },
 ];
 
 export const payload: BenchMeasure = {
@@ -56,11 +58,11 @@ async function drainAll(
   const { ground, quick } = context;
   const jobs = quick ? size.quick : size.whole;
   const sql = openPool({ url: await brokerDatabase(ground), statementTimeoutMs: 600_000, lockTimeoutMs: 5_000 }, 1);
-  const drain = async ({ payloadBytes, settings }: Variant) => {
+  const drain = async ({ payloadBytes, ...more }: Variant) => {
     await clear(sql);
     await fill(sql, dueJobs(WARM_UP + jobs, payloadBytes));
     await settle(sql);
-    return await drainSome(ground, sql, jobs, settings);
+    return await drainSome(ground, sql, jobs, more);
   };
   try {
     const results = await inTurn(context, name, variants, ({ setting }) => setting, drain);

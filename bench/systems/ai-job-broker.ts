@@ -1,5 +1,8 @@
 /** Ours: the broker as a process of its own, with the settings that it has by default. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { migrate } from "../../src/store/migrate.ts";
+import { selfSigned } from "../../test/support/self-signed.ts";
 import { CLEAR } from "../backlog.ts";
 import type { BrokerTarget } from "../clients/ai-job-broker.ts";
 import { startBroker } from "../harness/broker.ts";
@@ -14,6 +17,8 @@ export interface BrokerSystemOptions {
   profileTo?: string | undefined;
   /** What it has otherwise than by default, as in the environment. */
   settings?: Record<string, string> | undefined;
+  /** It speaks TLS, with a certificate made on the spot. */
+  isTls?: boolean | undefined;
 }
 
 const VIA: Record<BrokerTarget["via"], string> = {
@@ -30,14 +35,20 @@ export const STATEMENTS: Statements = {
 
 const databases = new WeakMap<Ground, Promise<string>>();
 
-export function brokerSystem({ via, profileTo, settings }: BrokerSystemOptions): System {
+export function brokerSystem({ via, profileTo, settings, isTls = false }: BrokerSystemOptions): System {
   return {
     name: "ai-job-broker",
     setting: VIA[via],
     async start(ground) {
       const databaseUrl = await brokerDatabase(ground);
-      const broker = await startBroker({ databaseUrl, folder: ground.folder, profileTo, settings });
-      const target: BrokerTarget = { url: broker.url, via };
+      const tls = isTls ? writeCertificate(ground.folder) : undefined;
+      const broker = await startBroker({
+        databaseUrl,
+        folder: ground.folder,
+        profileTo,
+        settings: { ...tls?.settings, ...settings },
+      });
+      const target: BrokerTarget = { url: broker.url, via, ca: tls?.ca };
       const look = emptyBy(databaseUrl, STATEMENTS);
       return {
         target,
@@ -51,6 +62,14 @@ export function brokerSystem({ via, profileTo, settings }: BrokerSystemOptions):
       };
     },
   };
+}
+
+function writeCertificate(folder: string): { ca: string; settings: Record<string, string> } {
+  const { cert, key } = selfSigned();
+  const files = { TLS_CERT_FILE: join(folder, "tls.crt"), TLS_KEY_FILE: join(folder, "tls.key") };
+  writeFileSync(files.TLS_CERT_FILE, cert);
+  writeFileSync(files.TLS_KEY_FILE, key, { mode: 0o600 });
+  return { ca: cert, settings: files };
 }
 
 /** The one database of all brokers on this ground, migrated. */
