@@ -42,10 +42,12 @@ export function createClaims(options: ClaimsOptions): Claims {
   async function once(call: ClaimCall, signal: AbortSignal): Promise<Lease[]> {
     const { workerId, requestId, maxJobs } = call;
     if (requestId !== null) {
+      // Nobody waits: a sign of life now would keep jobs from going back that no worker has seen.
+      if (signal.aborted) return [];
       const repeat = { workerId, requestId, limit: maxJobs, leaseMs, maxBytes: options.maxAnswerBytes };
       const { held, rest } = await runStatement(() => replayClaim(sql, repeat));
       // Nobody would work on them until they expire.
-      if (rest.length > 0) await options.giveBack(workerId, rest, "claimed twice, by two tries of one request");
+      if (rest.length > 0) await giveBackRest(workerId, rest);
       // An earlier try's answer may have reached the caller, who has left this one alone since: they stay its own.
       if (held.length > 0) return signal.aborted ? [] : held;
     }
@@ -62,6 +64,18 @@ export function createClaims(options: ClaimsOptions): Claims {
       }
     } finally {
       ticket.leave();
+    }
+  }
+
+  /** What is left here goes back when it expires. */
+  async function giveBackRest(workerId: string, rest: LeaseRef[]): Promise<void> {
+    try {
+      await options.giveBack(workerId, rest, "claimed twice, by two tries of one request");
+    } catch (err) {
+      log.warn(
+        { err, worker: workerId, leases: rest.length },
+        "leases that no answer has room for were not given back",
+      );
     }
   }
 

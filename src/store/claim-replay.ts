@@ -4,6 +4,7 @@ import { FACTS_BYTES, type LeaseRow } from "./claim-statement.ts";
 import type { Sql } from "./db.ts";
 import { among, extendedLease, jobOf, movedSince, namedJobs } from "./lookups.ts";
 import type { Lease, LeaseRef } from "./rows.ts";
+import { quickly } from "./statement-text.ts";
 
 /** What a repeated Claim asks for. */
 export interface Repeat {
@@ -39,7 +40,8 @@ export async function replayClaim(sql: Sql, repeat: Repeat): Promise<Replay> {
   }
 }
 
-function replayStatement(sql: Sql, { workerId, requestId, limit, leaseMs, maxBytes }: Repeat) {
+function replayStatement(pool: Sql, { workerId, requestId, limit, leaseMs, maxBytes }: Repeat) {
+  const sql = quickly(pool);
   const extended = (column: string) => extendedLease(sql, column, leaseMs);
   return sql<(LeaseRow & { moved: boolean; held: boolean; told: boolean })[]>`
     WITH mine AS MATERIALIZED (
@@ -49,21 +51,23 @@ function replayStatement(sql: Sql, { workerId, requestId, limit, leaseMs, maxByt
       SELECT j.*, m.moved, NOT m.moved AND coalesce(j.status = 'RUNNING' AND j.lease_token IS NOT NULL, false) AS held
       FROM ${namedJobs(sql, "mine")} CROSS JOIN LATERAL (SELECT ${movedSince(sql)} AS moved) m
     ), room AS MATERIALIZED (
-      SELECT id, row_number() OVER w AS nth, sum(octet_length(payload::text) + ${FACTS_BYTES}::int) OVER w AS bytes
-      FROM met WHERE held
-      WINDOW w AS (ORDER BY last_heartbeat_at = locked_at, locked_at DESC, priority, next_run_at, id ROWS UNBOUNDED PRECEDING)
-    ), told AS MATERIALIZED (
-      SELECT id FROM room WHERE nth <= ${limit} AND (nth = 1 OR bytes <= ${maxBytes})
+      SELECT *, row_number() OVER w AS nth, sum(octet_length(payload::text) + ${FACTS_BYTES}::int) OVER w AS bytes,
+        bool_or(moved) OVER () AS again
+      FROM met
+      WINDOW w AS (PARTITION BY held ORDER BY last_heartbeat_at = locked_at, locked_at DESC, priority, next_run_at, id
+        ROWS UNBOUNDED PRECEDING)
+    ), chosen AS MATERIALIZED (
+      -- A round that is to go again must leave no sign of life behind, by which the next one would choose.
+      SELECT *, held AND NOT again AND nth <= ${limit}::int AND (nth = 1 OR bytes <= ${maxBytes}::bigint) AS told FROM room
     ), beat AS (
       UPDATE ai_job j SET last_heartbeat_at = now(), updated_at = now(), move = j.move + 1,
         lease_expires_at = ${extended("j.lease_expires_at")}
-      WHERE ${among(sql, "j.id", "told")}
+      WHERE ${among(sql, "j.id", "chosen", "told")}
     ), lease AS (
-      UPDATE ai_lease l SET expires_at = ${extended("l.expires_at")} WHERE ${among(sql, "l.id", "told")}
+      UPDATE ai_lease l SET expires_at = ${extended("l.expires_at")} WHERE ${among(sql, "l.id", "chosen", "told")}
     )
-    SELECT moved, held, told.id IS NOT NULL AS told, job_id, job_type, tenant_id, source_domain, source_id, priority,
-      CASE WHEN told.id IS NOT NULL THEN payload::text END AS payload, max_attempts, next_run_at, idempotency_key,
-      traceparent, created_at, status, lease_token, attempt_count, locked_by,
-      ${extended("lease_expires_at")} AS lease_expires_at
-    FROM met LEFT JOIN told USING (id) ORDER BY priority, next_run_at, id`;
+    SELECT moved, held, told, job_id, job_type, tenant_id, source_domain, source_id, priority,
+      CASE WHEN told THEN payload::text END AS payload, max_attempts, next_run_at, idempotency_key, traceparent,
+      created_at, status, lease_token, attempt_count, locked_by, ${extended("lease_expires_at")} AS lease_expires_at
+    FROM chosen ORDER BY priority, next_run_at, id`;
 }

@@ -56,7 +56,9 @@ async function connected(to: Place, timeoutMs: number, how: Tls | false): Promis
   const timer = setTimeout(() => plain.destroy(late), timeoutMs);
   try {
     await turned(plain, "connect");
-    return how === false || !("host" in to) ? plain : await secured(plain, to.host, how);
+    const socket = how === false || !("host" in to) ? plain : await secured(plain, to.host, how);
+    // Where the driver looks for the address that its errors name.
+    return Object.assign(socket, to);
   } catch (error) {
     plain.destroy();
     if (plain.errored === late) throw late;
@@ -72,9 +74,9 @@ async function secured(plain: net.Socket, host: string, how: Tls): Promise<net.S
     if (how.mayBePlain) return plain;
     throw new Error("it takes none, and the URL asks for it; mend one of them, or sslmode in the URL");
   }
-  // No name where it is a number: TLS forbids that.
+  // By `host` the certificate is judged; as a name to be told TLS forbids a number.
   const servername = net.isIP(host) === 0 ? { servername: host } : {};
-  const socket = tls.connect({ socket: plain, ...servername, ...how.options });
+  const socket = tls.connect({ socket: plain, host, ...servername, ...how.options });
   await turned(socket, "secureConnect");
   return socket;
 }

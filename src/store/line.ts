@@ -28,6 +28,7 @@ export class Line implements Heard {
   #isOver = false;
   #socket: net.Socket | undefined;
   #bytes = 0;
+  #atStart = 0;
   readonly start: Start;
   pending = 0;
   heardAt: number;
@@ -65,7 +66,7 @@ export class Line implements Heard {
     this.#bytes = bytes;
     if (heard) this.heardAt = tick;
     // Until the first byte it is the driver's time-out for connects that counts.
-    if (this.pending === 0 || bytes === 0) this.askedAt = undefined;
+    if (this.pending === 0 || bytes === this.#atStart) this.askedAt = undefined;
     else if (heard || this.askedAt === undefined) this.askedAt = tick;
   }
 
@@ -81,6 +82,9 @@ export class Line implements Heard {
     try {
       const socket = await connect();
       this.#socket = socket;
+      // Postgres' answer to the word for TLS.
+      this.#atStart = socket.bytesRead;
+      this.#bytes = socket.bytesRead;
       // Before the driver hears of it, so that it gets no more statements.
       socket.once("error", () => this.#retire());
       socket.once("close", () => this.#retire());

@@ -198,6 +198,14 @@ test("what two tries were given beyond what one may have goes back at once", asy
   expect(await rowOf(db, ids[0] as string)).toMatchObject({ status: "PENDING", attempt_count: 0, returns: 1 });
 });
 
+test("a repeat whose caller has left gives no sign of life for its worker", async ({ db }) => {
+  await using broker = startMoves(db);
+  await givenJob(db);
+  const leases = await claimAs(db, "w1", { requestId: "r" });
+  expect(await broker.moves.claim(call({ requestId: "r" }), AbortSignal.abort())).toEqual([]);
+  expect(await broker.moves.giveBack("w1", leases, "caller left")).toMatchObject([{ released: true }]);
+});
+
 test("a repeat that overtakes its waiting first call gets the job, once", async ({ db }) => {
   await using broker = startMoves(db);
   const first = broker.moves.claim(call({ waitMs: 30_000, requestId: "r" }), NEVER);

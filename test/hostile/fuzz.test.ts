@@ -6,6 +6,9 @@ import { expect, type TestContext } from "vitest";
 import { AdminService } from "../../src/gen/aibroker/v1/admin_service_pb.ts";
 import { JobService } from "../../src/gen/aibroker/v1/job_service_pb.ts";
 import { WorkerService } from "../../src/gen/aibroker/v1/worker_service_pb.ts";
+import { Health } from "../../src/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../src/gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../src/gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { REASONS } from "../../src/rpc/errors.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { binaryRequest } from "./fuzz-binary.ts";
@@ -20,6 +23,8 @@ import { CALLS, judgeTimes, memoryBack, RSS_ROOM_MB, tell, watchPeak } from "./u
 const METHODS = [WorkerService, JobService, AdminService].flatMap(({ methods }) => methods);
 const UNARY = METHODS.filter(({ methodKind }) => methodKind === "unary");
 const STREAMS = METHODS.filter(({ methodKind }) => methodKind !== "unary");
+/** What is not of the contract, and stands on the same port. */
+const BESIDE = [Health, ServerReflection, ServerReflectionAlpha].flatMap(({ methods }) => methods);
 const WATCHES = STREAMS.filter(({ methodKind }) => methodKind === "server_streaming");
 /** Calls at a time. */
 const ABREAST = 20;
@@ -129,6 +134,14 @@ test("every field of the streams' messages, a watch's in each protocol", async (
   const cases = sized(600, 20_000);
   await withstandsFuzz(quarry, calls(STREAMS, quarry.known), cases, pools.sql, { annotate, task });
   expect([...quarry.known.drawn].sort()).toEqual([...fieldsOf(STREAMS, "binary"), ...fieldsOf(WATCHES, "json")].sort());
+});
+
+test("every field of the messages of health and reflection", async ({ quarry, pools, annotate, task }) => {
+  const cases = sized(600, 20_000);
+  const answers = await withstandsFuzz(quarry, calls(BESIDE, quarry.known), cases, pools.sql, { annotate, task });
+  expect(answers.get("OK") ?? 0).toBeGreaterThan(cases / 20);
+  const inJson = BESIDE.filter(({ methodKind }) => methodKind !== "bidi_streaming");
+  expect([...quarry.known.drawn].sort()).toEqual([...fieldsOf(BESIDE, "binary"), ...fieldsOf(inJson, "json")].sort());
 });
 
 /** All fields that requests of these methods can have, however deep. */

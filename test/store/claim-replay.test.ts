@@ -72,10 +72,10 @@ test("its answer is bounded by size as a claim's is, and the first lease comes w
 });
 
 /** Runs the repeat while a transaction that does this to the job is open, and ends both. */
-async function replayedDuring(db: Database, move: (tx: Sql) => Promise<unknown>) {
+async function replayedDuring(db: Database, move: (tx: Sql) => Promise<unknown>, limit = 3) {
   const { replay } = await db.sql.begin(async (tx) => {
     await move(tx as unknown as Sql);
-    const replay = replayAs(db, "w1", "r1");
+    const replay = replayAs(db, "w1", "r1", { limit });
     await until("the repeat waits", async () => {
       const waits = await db.reserved`
         SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
@@ -97,6 +97,20 @@ test("one that was claimed anew by another request meanwhile is that one's", asy
   });
   expect(found).toEqual({ held: [], rest: [] });
   expect((await replayAs(db, "w1", "r2")).held).toHaveLength(1);
+});
+
+test("where one of two has moved meanwhile the other gets no sign of life before both are seen", async ({ db }) => {
+  await givenJob(db);
+  await givenJob(db);
+  const older = await givenLease(db, "w1", { requestId: "r1" });
+  const newer = await givenLease(db, "w1", { requestId: "r1" });
+  const found = await replayedDuring(
+    db,
+    (tx) => tx`UPDATE ai_job SET last_heartbeat_at = now(), move = move + 1 WHERE job_id = ${newer.jobId}`,
+    1,
+  );
+  expect(idsOf(found.held)).toEqual([newer.jobId]);
+  expect(await release(db.sql, found.rest, 10, true)).toMatchObject([{ jobId: older.jobId, released: true }]);
 });
 
 test("one that had a heartbeat meanwhile is found all the same", async ({ db }) => {

@@ -1,8 +1,10 @@
 /** TLS to Postgres, as the URL asks for it: by sslmode's words, with a clear word where there is none. */
 import { expect } from "vitest";
 import type { BrokerError } from "../../src/errors.ts";
+import { connectTo } from "../../src/store/connect.ts";
 import { asBrokerError, mayHaveHappened } from "../../src/store/database-errors.ts";
 import { openLinesPool } from "../../src/store/db.ts";
+import { selfSigned } from "../support/self-signed.ts";
 import { tlsWayTo } from "../support/tls-way.ts";
 import { given, LIMITS, say, test } from "../support/way.ts";
 
@@ -39,6 +41,20 @@ test("TLS without a word of Postgres' before it (sslnegotiation=direct)", async 
 test("verify-full takes no certificate that nobody vouches for, and says so", async ({ way }) => {
   const told = await refusal(withMode(await tlsWayTo(way.url), "verify-full"));
   expect(told).toMatch(/^DATABASE_DOWN: no TLS with Postgres at 127\.0\.0\.1:\d+: self-signed certificate/);
+});
+
+test.for([true, false])("a certificate that is believed is for that address: %s", async (forAddress, { way }) => {
+  const pem = selfSigned({ forAddress });
+  const { port } = new URL(await tlsWayTo(way.url, pem));
+  const address = { path: false, host: ["127.0.0.1"], port: [Number(port)], ssl: { ca: pem.cert } } as never;
+  const told = await connectTo(address, 5_000).then(
+    (socket) => {
+      socket.destroy();
+      return "connected";
+    },
+    ({ message }: Error) => message,
+  );
+  expect(told).toContain(forAddress ? "connected" : "127.0.0.1 is not in the cert's list");
 });
 
 test("a Postgres without TLS: prefer goes on plain, require says what to mend", async ({ way }) => {

@@ -128,7 +128,9 @@ export class Model {
 
   replay(worker: string, request: string): string[] {
     const held = (job: ModelJob) => job.status === "RUNNING" && job.holder === worker && job.request === request;
-    return this.#sorted(held).map(([id]) => id);
+    const found = this.#sorted(held);
+    for (const [, job] of found) job.expired = false;
+    return found.map(([id]) => id);
   }
 
   heartbeat(id: string, token: string): "CONTINUE" | "CANCEL" | "LOST" {

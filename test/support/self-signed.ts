@@ -15,16 +15,21 @@ export interface CertificateOptions {
   /** Its common name, and its issuer's; default localhost. */
   name?: string;
   issuerName?: string;
+  /** Whether it is for 127.0.0.1, too; default true. */
+  forAddress?: boolean;
   /** From now, in days; negative: it has expired. */
   days?: number;
 }
 
 /** Valid from a month ago until tomorrow, unless told. */
 export function selfSigned(options: CertificateOptions = {}): Pem {
-  const { issuer, isCa = false, name = "localhost", issuerName = name, days = 1 } = options;
+  const { issuer, isCa = false, name = "localhost", issuerName = name, forAddress = true, days = 1 } = options;
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const ecdsaWithSha256 = sequence(oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02));
-  const altNames = sequence(tagged(0x82, Buffer.from("localhost")), tagged(0x87, Buffer.from([127, 0, 0, 1])));
+  const altNames = sequence(
+    tagged(0x82, Buffer.from("localhost")),
+    ...(forAddress ? [tagged(0x87, Buffer.from([127, 0, 0, 1]))] : []),
+  );
   const subjectAltName = sequence(oid(0x55, 0x1d, 0x11), tagged(0x04, altNames));
   const constraints = sequence(oid(0x55, 0x1d, 0x13), tagged(0x04, sequence(tagged(0x01, Buffer.from([0xff])))));
   const body = sequence(

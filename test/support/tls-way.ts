@@ -2,14 +2,14 @@
 import net from "node:net";
 import tls from "node:tls";
 import { onTestFinished } from "vitest";
-import { selfSigned } from "./self-signed.ts";
+import { type Pem, selfSigned } from "./self-signed.ts";
 
 /** The word by which a client asks for TLS; it is answered with one letter. */
 const SSL_REQUEST = Buffer.from("0000000804d2162f", "hex");
 
 /** The URL of one to the plain way of this URL. */
-export async function tlsWayTo(plain: string): Promise<string> {
-  const context = tls.createSecureContext(selfSigned());
+export async function tlsWayTo(plain: string, pem: Pem = selfSigned()): Promise<string> {
+  const context = tls.createSecureContext(pem);
   const target = new URL(plain);
   const { port, hostname } = target;
   const sockets = new Set<net.Socket>();

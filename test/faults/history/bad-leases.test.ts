@@ -1,6 +1,6 @@
 /** Histories in which a worker got more than it asked for, or was kept in the dark: each rule finds its own, and shows it. */
 import { describe, expect, test } from "vitest";
-import { type BadCase, itemOf, jobRow, oneDone, shownOf, violationsOf, written } from "./bad-case.ts";
+import { type BadCase, itemOf, jobRow, oneDone, shownOf, violationsOf, without, written } from "./bad-case.ts";
 
 const CASES: BadCase[] = [
   {
@@ -53,6 +53,37 @@ const CASES: BadCase[] = [
     },
     spoil: ({ records }) => {
       for (const record of records) if (record.note === "request r1") record.note = `request ${record.call}`;
+    },
+    shown: ["database: claim: PENDING → RUNNING", "database: beat: RUNNING → RUNNING"],
+  },
+  {
+    rule: "heartbeats-extend-their-own",
+    name: "a lease that ran anew long after the repeat of its claim was answered",
+    run: (run) => {
+      run.dispatch("a");
+      const lease = run.claim("a", "w1", "reply lost", "request r1");
+      run.repeatClaim(lease!, "request r1");
+      run.pass(30_000_000);
+      run.heartbeat(lease!);
+    },
+    spoil: ({ records }) => {
+      for (const record of records.filter(({ op }) => op === "heartbeat")) without(records, record);
+    },
+    shown: ["database: beat: RUNNING → RUNNING", "database: beat: RUNNING → RUNNING"],
+  },
+  {
+    rule: "heartbeats-extend-their-own",
+    name: "a stream's lease that ran anew with a claim of its worker's",
+    run: (run) => {
+      run.dispatch("a");
+      const lease = run.claimForStream("a", "w1");
+      run.dispatch("b");
+      const own = run.claim("b", "w1", "reply lost", "request r1");
+      run.heartbeat(lease!);
+      run.repeatClaim(own!, "request r1", "request lost");
+    },
+    spoil: ({ records }) => {
+      for (const record of records.filter(({ op }) => op === "heartbeat")) without(records, record);
     },
     shown: ["database: claim: PENDING → RUNNING", "database: beat: RUNNING → RUNNING"],
   },

@@ -56,10 +56,16 @@ export interface Hello {
   items: Item[];
 }
 
-/** A Claim that was sent before with the same request_id, so that it may find the leases of its first try. */
+/** A Claim that was sent before with the same request_id, so that it may find the leases of an earlier try. */
 export interface Repeat {
   worker: string;
+  /** As the records name it. */
+  request: string;
+  /** When it was sent first. */
+  firstAt: number;
   began: number;
+  /** Infinity: nobody knows whether it is over. */
+  ended: number;
 }
 
 export interface JobHistory {
@@ -120,15 +126,20 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
 
 function repeatsOf(records: CallRecord[]): Repeat[] {
   const nameOf = ({ process, call }: CallRecord) => `${process} ${call}`;
-  const sentAgain = new Set(records.filter(({ sent = 1 }) => sent > 1).map(nameOf));
-  const before = new Set<string>();
+  const ends = new Map(
+    records.filter(({ phase }) => phase !== "invoke" && phase !== "told").map((one) => [nameOf(one), one]),
+  );
+  const first = new Map<string, number>();
   return records.flatMap((record) => {
-    const { op, phase, worker, note, at } = record;
-    if (op !== "claim" || phase !== "invoke" || note === undefined || worker === undefined) return [];
-    const request = JSON.stringify([worker, note]);
-    if (before.has(request) || sentAgain.has(nameOf(record))) return [{ worker, began: at }];
-    before.add(request);
-    return [];
+    const { op, phase, worker, note: request, at } = record;
+    if (op !== "claim" || phase !== "invoke" || request === undefined || worker === undefined) return [];
+    const name = JSON.stringify([worker, request]);
+    const end = ends.get(nameOf(record));
+    const firstAt = first.get(name);
+    if (firstAt === undefined) first.set(name, at);
+    if (firstAt === undefined && (end?.sent ?? 1) === 1) return [];
+    const ended = end === undefined || end.phase === "unknown" ? Number.POSITIVE_INFINITY : end.at;
+    return [{ worker, request, firstAt: firstAt ?? at, began: at, ended }];
   });
 }
 

@@ -218,8 +218,9 @@ function beats(history: JobHistory, { slackUs, unrecorded }: Options): Broken[] 
         act.asked?.token === to.token &&
         act.began <= to.at + slackUs,
     );
-    const repeated = history.repeats.some(({ worker, began }) => worker === to.worker && began <= to.at + slackUs);
-    return asked || repeated ? [] : [broken(job, `nobody sent a heartbeat for ${to.token}`, steps[at - 1], step)];
+    return asked || mayBeRepeated(history, step, slackUs)
+      ? []
+      : [broken(job, `nobody sent a heartbeat for ${to.token}`, steps[at - 1], step)];
   });
   for (const act of acts) {
     const end = act.answer?.expiresAt;
@@ -237,6 +238,17 @@ function beats(history: JobHistory, { slackUs, unrecorded }: Options): Broken[] 
     }
   }
   return found;
+}
+
+/** Whether a repeated claim may have found the lease: one of a call, made after the request was sent first. */
+function mayBeRepeated({ repeats, steps, acts }: JobHistory, { to }: Step, slackUs: number): boolean {
+  if (to.instance !== null) return false;
+  const grant = steps.find((step) => handsOut(step) && step.to.token === to.token);
+  const toldBy = acts.find(({ op, answer }) => op === "claim" && answer?.token === to.token)?.records[0]?.note;
+  return repeats.some(({ worker, request, firstAt, began, ended }) => {
+    if (worker !== to.worker || (toldBy !== undefined && toldBy !== request)) return false;
+    return firstAt <= (grant?.to.at ?? 0) + slackUs && began <= to.at + slackUs && to.now <= ended + slackUs;
+  });
 }
 
 function strangers(history: JobHistory): Broken[] {
