@@ -30,7 +30,7 @@ import { startServer } from "./rpc/server.ts";
 import type { ServiceContext, ShownSetting } from "./rpc/service-context.ts";
 import { openDatabase } from "./store/db.ts";
 import { due } from "./store/due.ts";
-import { createLaneStarts } from "./store/lane-starts.ts";
+import { createLaneStarts, fromStarts } from "./store/lane-starts.ts";
 import { ping } from "./store/ping.ts";
 import { brokerSeen, forgetBroker } from "./store/sessions.ts";
 import { statsNow } from "./store/stats-now.ts";
@@ -169,7 +169,9 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   // What was under way when the pools close fails, and nobody looks again then.
   const onError = (err: unknown) =>
     closing.signal.aborted || log.warn({ err }, "the queue could not be watched; it is looked at again soon");
-  const waiters = new Waiters({ look: (limit) => due(db.sql, limit), pollMs: config.pollEveryMs, onError });
+  const starts = createLaneStarts({ db, onError });
+  const look = (limit: number) => fromStarts(starts, [], (from) => due(db.sql, limit, from));
+  const waiters = new Waiters({ look, pollMs: config.pollEveryMs, onError });
   const bell = createBell({
     sql: db.sql,
     direct: db.direct,
@@ -188,7 +190,6 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   const watches = createWatches({ sql: db.sql, pollMs: EVENTS_POLL_MS, onError });
   const statsWatches = createStatsWatches({ read: () => statsNow(db), everyMs: STATS_EVERY_MS, onError });
   const record = nudging(traced(metrics.record), watches.nudge, () => webhooks.nudge());
-  const starts = createLaneStarts({ db, onError });
   const streams = createStreams({
     db,
     starts,

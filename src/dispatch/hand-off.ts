@@ -3,6 +3,7 @@ import type { KeptKinds } from "../job/events.ts";
 import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Sql } from "../store/db.ts";
 import { dispatch, tokenOf } from "../store/dispatch.ts";
+import { fromStarts, type LaneStarts } from "../store/lane-starts.ts";
 import type { Dispatched, HandOff, NewJob, SeatLease } from "../store/rows.ts";
 import { newLeaseToken } from "./lease-token.ts";
 import type { RunMove } from "./statement.ts";
@@ -15,6 +16,8 @@ export interface HandOffOptions {
   leaseMs: number;
   maxAnswerBytes: number;
   keptKinds?: KeptKinds;
+  /** Absent: always from the front of each lane. */
+  starts?: LaneStarts;
 }
 
 /** More jobs at a time are better off in claims of many. */
@@ -24,7 +27,7 @@ const LONGEST_ID = 64;
 
 /** Stores the jobs; those that went to a seat are on their way to it, and have their lease in the answer. */
 export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Promise<Dispatched[]> {
-  const { sql, run, leaseMs, maxAnswerBytes: maxBytes, keptKinds } = options;
+  const { sql, run, leaseMs, maxAnswerBytes: maxBytes, keptKinds, starts } = options;
 
   /** For jobs that are alike, so that each seat is for its own job whichever of them is known already. */
   function offerFor(jobs: NewJob[]): Offer | undefined {
@@ -38,7 +41,9 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
 
   async function store(jobs: NewJob[], offer: Offer, handOff: HandOff): Promise<Dispatched[]> {
     try {
-      return await run("dispatch", () => dispatch(sql, jobs, keptKinds, handOff));
+      return await run("dispatch", () =>
+        fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
+      );
     } catch (err) {
       if (!mayHaveHappened(err)) offer.close([]);
       else offer.lost(jobs.map(({ id: jobId }) => ({ jobId, token: tokenOf(handOff, jobId) })));

@@ -144,7 +144,7 @@ function walkOf(sql: Sql, types: string[]) {
 }
 
 /** Of a lane `l` with a start, for its rows `r`. */
-const FROM_START = "(r.run_at, r.id) >= (l.from_at, l.from_id)";
+export const FROM_START = "(r.run_at, r.id) >= (l.from_at, l.from_id)";
 const PLACE = ", from_at, from_id";
 
 /** From the lanes to `taken`: jobs to run (ends_as null, counted by nth) and jobs to be ended, all locked. */

@@ -7,7 +7,7 @@ import type { Status } from "../job/status.ts";
 import type { ClaimRow, LeaseRow, SeatRow } from "./claim-statement.ts";
 import { callsStatement, claimStatement, seatsStatement } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
-import type { LaneStarts } from "./lane-starts.ts";
+import { type LaneStarts, toldOf } from "./lane-starts.ts";
 import { unlessInTheWay } from "./retry-statement.ts";
 import type { Claimer, LaneStart, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
 import { quickly } from "./statement-text.ts";
@@ -112,20 +112,17 @@ async function inRounds<R extends LeaseRow, L>(
 ): Promise<Claimed<L>> {
   const claimed: Claimed<L> = { leases: [], ended: [], deadSeats: 0, isShort: false };
   let from = starts?.of(types);
+  let isAnew = false;
   let wideRounds = 0;
   // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3). Nor does
   // one whose rows are all held by others: one wide round then looks behind them, in every lane.
   for (let round = 0; ; round++) {
-    const since = performance.now();
-    const rows = await unlessInTheWay((wary) =>
-      run({
-        token: round === 0 ? token : `${token}.${round}`,
-        look: wideRounds === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** wideRounds),
-        from,
-        wary,
-      }),
-    );
-    if (from === undefined && wideRounds === 0) starts?.took(performance.now() - since);
+    const how = {
+      token: round === 0 ? token : `${token}.${round}`,
+      look: wideRounds === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** wideRounds),
+      from,
+    };
+    const rows = await toldOf(starts, from, () => unlessInTheWay((wary) => run({ ...how, wary })));
     const before = claimed.ended.length;
     claimed.deadSeats = rows[0]?.dead_seats ?? 0;
     const asked = limit - claimed.deadSeats;
@@ -135,17 +132,19 @@ async function inRounds<R extends LeaseRow, L>(
     }
     const due = rows[0]?.due ?? 0;
     const got = claimed.leases.length + claimed.ended.length - before;
-    if (from !== undefined) {
-      // Short of jobs behind the starts: there may be some in front of them.
-      if (claimed.leases.length > 0) return claimed;
-      from = undefined;
-      continue;
-    }
+    // Short of jobs behind the starts: there may be some in front of them.
+    if (from !== undefined && claimed.leases.length > 0) return claimed;
     // What was seen and not got was cut by its size or is held by others: worth another claim, if this one got any.
     claimed.isShort = asked > 0 && (claimed.leases.length === 0 || (due < asked && got >= due));
     const held = rows.some((row) => row.status === null && row.due > 0);
-    if (claimed.leases.length > 0 || (claimed.ended.length === before && !(held && wideRounds === 0))) return claimed;
-    wideRounds += 1;
+    if (claimed.leases.length > 0) return claimed;
+    if (claimed.ended.length > before || (held && wideRounds === 0)) {
+      wideRounds += 1;
+      continue;
+    }
+    const anew: LaneStart[] | null | undefined = from === undefined || isAnew ? null : await starts?.anew(types);
+    if (anew === null) return claimed;
+    [from, isAnew, wideRounds] = [anew, true, 0];
   }
 }
 

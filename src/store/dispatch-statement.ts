@@ -4,7 +4,7 @@
  * statement and one commit from the producer to the push, where waiting and being claimed would take two of each.
  */
 import type { KeptKinds } from "../job/events.ts";
-import { FACTS_BYTES, type LeaseRow, lanesOf } from "./claim-statement.ts";
+import { FACTS_BYTES, FROM_START, type LeaseRow, lanesOf } from "./claim-statement.ts";
 import { seatsOf } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf, isKept } from "./event-rows.ts";
@@ -60,7 +60,7 @@ export function dispatchStatement(sql: Sql, jobs: NewJob[], kept: KeptKinds) {
 /** The same, for so few jobs that each could have a seat. */
 export function handOffStatement(sql: Sql, jobs: NewJob[], kept: KeptKinds, to: HandOff) {
   return sql<(KnownRow | HandedRow)[]>`
-    WITH RECURSIVE ${inputOf(sql, jobs)}, ${seatsOf(sql, to.seats)}, ${lanesOf(sql, to.types)}, ${handed(sql, to)},
+    WITH RECURSIVE ${inputOf(sql, jobs)}, ${seatsOf(sql, to.seats)}, ${lanesOf(sql, to.types, to.from)}, ${handed(sql, to)},
     stored AS (
       INSERT INTO ai_job (${sql.unsafe(COLUMNS)}, deliveries, locked_by, locked_at, last_heartbeat_at, lease_expires_at,
         lease_token, instance_id)
@@ -139,11 +139,12 @@ function readied(sql: Sql, from: ReturnType<Sql>) {
  * due, is of a paused type, or has a due job of its own or of a more urgent priority before it in a lane of the seats.
  * Each lane is looked at for one due row, so it costs the same over any backlog.
  */
-function handed(sql: Sql, { maxBytes }: HandOff) {
+function handed(sql: Sql, { maxBytes, from }: HandOff) {
   return sql`
     queued AS MATERIALIZED (
       SELECT min(l.priority) AS priority FROM lane l CROSS JOIN LATERAL (
         SELECT FROM ai_ready r WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now()
+          ${sql.unsafe(from === undefined ? "" : `AND ${FROM_START}`)}
         ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT 1) due
     ), handed AS MATERIALIZED (
       SELECT f.ord, f.job_id, s.worker_id, s.instance_id, now() AS at FROM (

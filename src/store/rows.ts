@@ -47,6 +47,8 @@ export interface HandOff {
   leaseMs: number;
   /** Of all payloads together, and about 2 KiB a job beside; the first job goes whatever its size. */
   maxBytes: number;
+  /** Where in which lanes older jobs are looked for; absent: in all of the types, from the front. */
+  from?: readonly LaneStart[] | undefined;
   /** Random text; each lease's token is made from it. */
   token: string;
 }

@@ -5,17 +5,24 @@ import { holdSnapshot } from "../../bench/harness/hold-snapshot.ts";
 import { planOf } from "../../bench/plan.ts";
 import { type ClaimOptions, claim, claimStatement } from "../../src/store/claim.ts";
 import { type Database, HOT, openPool } from "../../src/store/db.ts";
+import { dispatch } from "../../src/store/dispatch.ts";
+import { due } from "../../src/store/due.ts";
 import { createLaneStarts, type LaneStarts } from "../../src/store/lane-starts.ts";
-import type { LaneStart } from "../../src/store/rows.ts";
+import type { HandOff, LaneStart } from "../../src/store/rows.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
-import { claimAs, claimSeats, expectNoDrift, givenJob, givenSeat } from "../support/jobs.ts";
+import { claimAs, claimSeats, expectNoDrift, givenJob, givenSeat, newJob } from "../support/jobs.ts";
+import { given } from "../support/way.ts";
 
 const SLOW_MS = 100;
 const past = (seconds: number) => new Date(Date.now() - seconds * 1_000);
 
 /** As when a survey has found these. */
-const fixed = (from: LaneStart[]): LaneStarts => ({ of: () => from, took: () => undefined });
+const fixed = (from: LaneStart[]): LaneStarts => ({
+  of: () => from,
+  took: () => undefined,
+  anew: async () => undefined,
+});
 
 /** Where the job of this id stands. */
 async function startAt({ sql }: Database, jobId: string): Promise<LaneStart> {
@@ -87,7 +94,7 @@ function surveyed(db: Database, oldSnapshotSeconds = 0) {
   };
   const sql = Object.assign(counted, { unsafe: db.sql.unsafe }) as unknown as Database["sql"];
   const starts = createLaneStarts({
-    db: { sql, drizzle: db.drizzle },
+    db: { sql, background: sql, drizzle: db.drizzle },
     onError,
     now: () => clock.ms,
     oldSnapshotSeconds,
@@ -116,13 +123,13 @@ test("a slow claim has the lanes surveyed: the first row of each, once a second 
   db,
 }) => {
   const [second, first] = [await givenJob(db, { runAt: past(30) }), await givenJob(db, { runAt: past(60) })];
-  const other = await givenJob(db, { type: "embedding", priority: 3 });
+  const other = await givenJob(db, { type: "embedding", priority: 3, runAt: past(10) });
   const { starts, clock, queries, onError } = surveyed(db);
   starts.took(SLOW_MS);
   const [own, others] = [await startAt(db, first), await startAt(db, other)];
   await vi.waitFor(() => expect(starts.of([])).toEqual([others, own]));
   expect(starts.of(["ocr"])).toEqual([own]);
-  expect(starts.of(["none"])).toBeUndefined();
+  expect(starts.of(["none"])).toEqual([]);
   expect(await idsOf(db, { limit: 1, starts, types: ["ocr"] })).toEqual([first]);
   expect(queries).toHaveBeenCalledTimes(1);
   clock.ms += 1_000;
@@ -136,7 +143,7 @@ test("between two surveys the starts follow what is claimed; what lies in front 
   db,
 }) => {
   const [first, second] = [await givenJob(db, { runAt: past(60) }), await givenJob(db, { runAt: past(30) })];
-  const lone = await givenJob(db, { type: "embedding" });
+  const lone = await givenJob(db, { type: "embedding", runAt: past(10) });
   const { starts, clock, onError } = surveyed(db);
   starts.took(SLOW_MS);
   const [own, other, next] = [await startAt(db, first), await startAt(db, lone), await startAt(db, second)];
@@ -147,17 +154,118 @@ test("between two surveys the starts follow what is claimed; what lies in front 
   clock.ms += 199;
   expect(starts.of([])).toEqual([other, own]);
   clock.ms += 1;
-  // A lane that is empty now is no more among them.
-  await vi.waitFor(() => expect(starts.of([])).toEqual([next]));
+  // A lane that is empty now begins where the next job of it will lie.
+  const ofLate = { type: "embedding", priority: 0, runAt: expect.any(String), id: "0" };
+  await vi.waitFor(() => expect(starts.of([])).toEqual([ofLate, next]));
+  expect(Date.now() - Date.parse(starts.of(["embedding"])?.[0]?.runAt ?? "")).toBeLessThan(10_000);
   clock.ms += 800;
   const earliest = await startAt(db, early);
-  await vi.waitFor(() => expect(starts.of([])).toEqual([earliest]));
+  await vi.waitFor(() => expect(starts.of([])).toEqual(expect.arrayContaining([earliest, ofLate])));
   expect(onError).not.toHaveBeenCalled();
+});
+
+test("a start never lies behind what is dispatched next: not at a job for later, nor at one that has just come", async ({
+  db,
+}) => {
+  await givenJob(db, { runAt: new Date(Date.now() + 3_600_000) });
+  await givenJob(db, { type: "embedding" });
+  const { starts } = surveyed(db);
+  starts.took(SLOW_MS);
+  const found = await vi.waitFor(() => starts.of([]) ?? expect.unreachable("no survey yet"));
+  expect(found.map(({ type, id }) => [type, id])).toEqual([
+    ["embedding", "0"],
+    ["ocr", "0"],
+  ]);
+  const next = await givenJob(db);
+  const own = fixed(found.filter(({ type }) => type === "ocr"));
+  expect(await idsOf(db, { types: ["ocr"], starts: { ...own, anew: async () => null } })).toEqual([next]);
+});
+
+test("a look that fails is told of as a slow one is: a claim that cannot pass over the dead has them surveyed", async ({
+  db,
+  url,
+}) => {
+  const took = vi.fn();
+  const starts: LaneStarts = { of: () => undefined, took, anew: async () => undefined };
+  await db.sql.begin(async (tx) => {
+    await tx`LOCK TABLE ai_type_pause IN ACCESS EXCLUSIVE MODE`;
+    const hurried = given(openPool({ url, statementTimeoutMs: 50, lockTimeoutMs: 5_000 }, 1, HOT));
+    const claimed = claimAs({ ...db, sql: hurried }, "w1", { starts });
+    await expect(claimed).rejects.toMatchObject({ code: "57014" });
+  });
+  expect(took).toHaveBeenCalledExactlyOnceWith(expect.any(Number));
+  expect(took.mock.calls[0]?.[0]).toBeGreaterThanOrEqual(40);
+});
+
+test("who found nothing is answered by a survey that began since, one for all; where one has just been, by nothing", async ({
+  db,
+}) => {
+  await givenJob(db, { runAt: past(60) });
+  const { starts, clock, queries } = surveyed(db);
+  expect(await starts.anew([])).toBeUndefined();
+  starts.took(SLOW_MS);
+  await vi.waitFor(() => expect(starts.of([])).toHaveLength(1));
+  const early = await givenJob(db, { type: "new", priority: -1, runAt: past(90) });
+  queries.mockClear();
+  clock.ms += 10;
+  const found = await Promise.all([starts.anew(["new"]), starts.anew(["new"]), starts.anew([])]);
+  const own = await startAt(db, early);
+  expect(found).toEqual([[own], [own], expect.arrayContaining([own])]);
+  expect(queries).toHaveBeenCalledTimes(1);
+  // It took no time by this clock, so the next who asks has one of its own.
+  clock.ms += 1;
+  expect(await starts.anew(["none"])).toEqual([]);
+  expect(queries).toHaveBeenCalledTimes(2);
+});
+
+test("a claim that finds nothing asks once, and believes the answer", async ({ db }) => {
+  const [early, late] = [await givenJob(db, { runAt: past(90) }), await givenJob(db, { runAt: past(30) })];
+  const asked = vi.fn();
+  const behind = await startAt(db, late);
+  const front = await startAt(db, early);
+  const starts = (anew: LaneStart[] | null): LaneStarts => ({
+    ...fixed([behind]),
+    anew: async (types) => {
+      asked(types);
+      return anew;
+    },
+  });
+  expect(await idsOf(db, { starts: starts(null) })).toEqual([late]);
+  expect(asked).not.toHaveBeenCalled();
+  expect(await idsOf(db, { types: ["ocr"], starts: starts(null) })).toEqual([]);
+  expect(await idsOf(db, { types: ["ocr"], starts: starts([front]) })).toEqual([early]);
+  expect(await idsOf(db, { types: ["ocr"], starts: starts([front]) })).toEqual([]);
+  expect(asked.mock.calls).toEqual([[["ocr"]], [["ocr"]], [["ocr"]]]);
+});
+
+test("what is due, and whether a job may go straight to a seat, is looked at from the starts as well", async ({
+  db,
+}) => {
+  const early = await givenJob(db, { runAt: past(90) });
+  const late = await givenJob(db, { runAt: past(30) });
+  const from = [await startAt(db, late)];
+  expect(await due(db.sql, 10)).toEqual([{ type: "ocr", count: 2, nextInMs: null }]);
+  expect(await due(db.sql, 10, from)).toEqual([{ type: "ocr", count: 1, nextInMs: null }]);
+  const emptied = [{ ...(from[0] as LaneStart), runAt: new Date().toISOString() }];
+  expect(await due(db.sql, 10, emptied)).toEqual([]);
+  const to = { types: [], seats: [await givenSeat(db, "i1")], leaseMs: 60_000, maxBytes: 3_000_000 };
+  const handed = async (more: Partial<HandOff>) => {
+    const [stored] = await dispatch(db.sql, [newJob()], undefined, { ...to, token: `t-${Math.random()}`, ...more });
+    return stored?.lease !== undefined;
+  };
+  expect(await handed({})).toBe(false);
+  expect(await handed({ from })).toBe(false);
+  expect(await handed({ from: [] })).toBe(true);
+  expect(await idsOf(db, { limit: 1 })).toEqual([early]);
 });
 
 test("a survey that fails leaves claims at the front, and is told of", async ({ db }) => {
   const failing = createLaneStarts({
-    db: { sql: db.sql, drizzle: { execute: () => Promise.reject(new Error("away")) } as never },
+    db: {
+      sql: db.sql,
+      background: db.background,
+      drizzle: { execute: () => Promise.reject(new Error("away")) } as never,
+    },
     onError: (err) => errors.push(err),
   });
   const errors: unknown[] = [];
