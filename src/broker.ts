@@ -3,10 +3,12 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import { openBrokerDatabase } from "./broker/database.ts";
 import { loopSettings, moveSettings, serviceLimits, streamSettings, tlsFiles } from "./broker/settings.ts";
 import type { Config } from "./config.ts";
 import { createBell } from "./dispatch/bell.ts";
 import { createMoves } from "./dispatch/create-moves.ts";
+import { createLostClaims } from "./dispatch/lost-claims.ts";
 import type { BrokerMoves } from "./dispatch/moves.ts";
 import { nudging } from "./dispatch/recorder.ts";
 import { createSeen } from "./dispatch/seen.ts";
@@ -28,7 +30,6 @@ import { createPageGate } from "./rpc/page-gate.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { startServer } from "./rpc/server.ts";
 import type { ServiceContext, ShownSetting } from "./rpc/service-context.ts";
-import { openDatabase } from "./store/db.ts";
 import { due } from "./store/due.ts";
 import { createLaneStarts, fromStarts } from "./store/lane-starts.ts";
 import { ping } from "./store/ping.ts";
@@ -98,6 +99,7 @@ export async function startBroker({ config, log: parent, ...rest }: BrokerOption
     moves,
     seen,
     streams,
+    lost: core.lost,
     brokerId: identity.instanceId,
     ...loopSettings(config, log),
     lookAtTls: server.lookAtTls,
@@ -149,21 +151,7 @@ function serviceContext(core: Core, config: Config, settings: readonly ShownSett
 
 /** All but the port and the loops. */
 function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) {
-  const db = openDatabase({
-    url: databaseUrl,
-    directUrl: config.databaseDirectUrl,
-    poolSize: config.databasePool,
-    reservedSize: config.databaseReservedPool,
-    statementTimeoutMs: config.statementTimeoutMs,
-    lockTimeoutMs: config.lockTimeoutMs,
-    onNotice: (message) => log.debug({ message }, "the database says"),
-    onSilence: (connections) =>
-      log.warn(
-        { connections },
-        "Postgres owed an answer for longer than STATEMENT_TIMEOUT_MS and 2 s: the connections were given up, and new ones are tried; " +
-          "look at the network to it, its disk and standby, and at a pooler that is full (docs/deploy.md)",
-      ),
-  });
+  const db = openBrokerDatabase(config, databaseUrl, log);
   const identity = { version: packageVersion(), instanceId: randomUUID(), startedAt: new Date() };
   const closing = new AbortController();
   // What was under way when the pools close fails, and nobody looks again then.
@@ -190,9 +178,12 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   const watches = createWatches({ sql: db.sql, pollMs: EVENTS_POLL_MS, onError });
   const statsWatches = createStatsWatches({ read: () => statsNow(db), everyMs: STATS_EVERY_MS, onError });
   const record = nudging(traced(metrics.record), watches.nudge, () => webhooks.nudge());
+  const { statementTimeoutMs } = config;
+  const lost = createLostClaims({ db, log, statementTimeoutMs, giveBack: (...leases) => moves.giveBack(...leases) });
   const streams = createStreams({
     db,
     starts,
+    lost,
     brokerId: identity.instanceId,
     waiters,
     log,
@@ -201,11 +192,21 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
     record,
     onError,
   });
-  const moves = createMoves({ db, starts, waiters, bell, news: streams.news, log, record, ...moveSettings(config) });
+  const moves = createMoves({
+    db,
+    starts,
+    lost,
+    waiters,
+    bell,
+    news: streams.news,
+    log,
+    record,
+    ...moveSettings(config),
+  });
   const ec2 = createEc2({ db, log, brokerId: identity.instanceId, settings: config });
   const webhooks = createWebhooks({ db, identity, settings: config, handlers, log, recorder: metrics.webhooks });
   const seen = createSeen();
-  const watched = { waiters, bell, streams, watches, statsWatches };
+  const watched = { waiters, bell, lost, streams, watches, statsWatches };
   return { db, log, identity, ...watched, metrics, moves, ec2, webhooks, seen, closing };
 }
 

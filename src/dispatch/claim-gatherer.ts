@@ -2,6 +2,7 @@
  * Claims by call that come while a claim is under way go together into the next: one statement for many calls, where one
  * for each would have Postgres look for the same first job again and again. A lone call goes at once, by itself.
  */
+
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, claimForCalls } from "../store/claim.ts";
@@ -10,6 +11,7 @@ import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Claimer, Lease, Reclaimed } from "../store/rows.ts";
 import { type Coalescer, createCoalescer, createCoalescers, unlessLost } from "./coalescer.ts";
 import { newLeaseToken } from "./lease-token.ts";
+import { type LostClaims, NOT_WATCHED } from "./lost-claims.ts";
 import type { ClaimCall } from "./moves.ts";
 import { NO_RECORDER, type Recorder } from "./recorder.ts";
 import { recordedBy } from "./statement.ts";
@@ -24,6 +26,8 @@ export interface ClaimGathererOptions {
   record?: Recorder;
   /** Absent: always from the front of each lane. */
   starts?: LaneStarts;
+  /** Absent: what a claim has left whose answer was lost runs out. */
+  lost?: Pick<LostClaims, "watch">;
 }
 
 /** One try to get jobs. Whoever leaves before its statement begins gets none. */
@@ -63,7 +67,7 @@ function createClaimCoalescer(
   types: string[],
   leaseMs: number,
 ): Coalescer<Waiting, Got> {
-  const { sql, log, maxAnswerBytes: maxBytes, record = NO_RECORDER, starts } = options;
+  const { sql, log, maxAnswerBytes: maxBytes, record = NO_RECORDER, starts, lost = NOT_WATCHED } = options;
   const run = recordedBy(record);
   const common = { types, leaseMs, maxBytes, kept: options.keptKinds ?? ALL_KINDS, ...(starts && { starts }) };
 
@@ -71,8 +75,8 @@ function createClaimCoalescer(
     const token = newLeaseToken();
     const [only, ...others] = calls;
     if (only === undefined) return { leases: [], ended: [], isShort: true };
-    if (others.length > 0) return await claimForCalls(sql, { ...common, token, calls });
-    const { leases, ended } = await claim(sql, { ...common, ...only, token });
+    if (others.length > 0) return await lost.watch(token, () => claimForCalls(sql, { ...common, token, calls }));
+    const { leases, ended } = await lost.watch(token, () => claim(sql, { ...common, ...only, token }));
     return { leases: [leases], ended, isShort: true };
   }
 

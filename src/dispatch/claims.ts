@@ -6,6 +6,7 @@ import type { Sql } from "../store/db.ts";
 import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Lease, LeaseRef } from "../store/rows.ts";
 import { createClaimGatherer } from "./claim-gatherer.ts";
+import type { LostClaims } from "./lost-claims.ts";
 import type { ClaimCall } from "./moves.ts";
 import type { Recorder } from "./recorder.ts";
 import { createReplays } from "./replays.ts";
@@ -23,6 +24,8 @@ export interface ClaimsOptions {
   record?: Recorder;
   /** Absent: always from the front of each lane. */
   starts?: LaneStarts;
+  /** Absent: what a claim has left whose answer was lost runs out. */
+  lost?: Pick<LostClaims, "watch">;
   /** Gives leases back unburnt, but for those that their worker has seen. */
   giveBack: (workerId: string, leases: LeaseRef[], reason: string) => Promise<unknown>;
 }

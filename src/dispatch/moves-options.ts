@@ -1,4 +1,5 @@
 /** What the moves of one broker stand on. */
+
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";
@@ -6,6 +7,7 @@ import type { Database } from "../store/db.ts";
 import type { LaneStarts } from "../store/lane-starts.ts";
 import type { Bell } from "./bell.ts";
 import type { LeaseNews } from "./lease-news.ts";
+import type { LostClaims } from "./lost-claims.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -30,6 +32,8 @@ export interface MovesOptions {
   record?: Recorder;
   /** For claims; absent: always from the front of each lane. */
   starts?: LaneStarts;
+  /** For claims; absent: what one has left whose answer was lost runs out. */
+  lost?: Pick<LostClaims, "watch">;
   /** Jobs that may wait before dispatches are refused; 0: no limit. */
   maxPending: number;
 }

@@ -1,4 +1,5 @@
 /** The streaming side of a broker, put together: sessions, how they begin, who gets jobs, and what other brokers say. */
+
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";
@@ -8,6 +9,7 @@ import { type Courier, createCourier } from "./courier.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Hellos } from "./hellos.ts";
 import { createLeaseNews, type LeaseNews } from "./lease-news.ts";
+import type { LostClaims } from "./lost-claims.ts";
 import type { BrokerMoves } from "./moves.ts";
 import type { Recorder } from "./recorder.ts";
 import { createSeatClaims } from "./seat-claims.ts";
@@ -34,6 +36,8 @@ export interface StreamsOptions {
   record?: Recorder;
   /** For claims; absent: always from the front of each lane. */
   starts?: LaneStarts;
+  /** Absent: what a claim has left whose answer was lost runs out. */
+  lost?: Pick<LostClaims, "watch">;
 }
 
 export interface Streams {

@@ -1,4 +1,6 @@
 /** Everything that a broker does without being asked, in one list. */
+
+import type { LostClaims } from "../dispatch/lost-claims.ts";
 import type { BrokerMoves } from "../dispatch/moves.ts";
 import type { Seen } from "../dispatch/seen.ts";
 import type { Streams } from "../dispatch/streams.ts";
@@ -19,6 +21,7 @@ export interface LoopsOptions {
   moves: Pick<BrokerMoves, "reclaim">;
   seen: Seen;
   streams: Pick<Streams, "sessions" | "resync">;
+  lost: Pick<LostClaims, "settle">;
   brokerId: string;
   /** How often silent streams are looked for. */
   streamsEveryMs: number;
@@ -43,7 +46,7 @@ const HEALTH_EVERY_MS = 1_000;
 const SEEN_EVERY_MS = 5_000;
 /** Messages between brokers tell sooner; this finds what they did not. */
 const RESYNC_EVERY_MS = 10_000;
-/** Leases that could not be given back while the database was away. */
+/** Leases that could not be given back while the database was away, or that nobody knows of. */
 const OWED_EVERY_MS = 1_000;
 const STATISTICS_EVERY_MS = 5_000;
 /** The files are watched; this finds what the watch did not tell. */
@@ -86,7 +89,11 @@ export function brokerLoops(options: LoopsOptions): Loop[] {
       },
     },
     // Apart, since with the database away it waits, and pings must not.
-    { name: "owed", everyMs: OWED_EVERY_MS, once: async () => void (await options.streams.sessions.retryOwed()) },
+    {
+      name: "owed",
+      everyMs: OWED_EVERY_MS,
+      once: async () => void (await Promise.all([options.streams.sessions.retryOwed(), options.lost.settle()])),
+    },
     { name: "resync", everyMs: RESYNC_EVERY_MS, once: async () => void (await options.streams.resync()) },
     {
       name: "broker",
