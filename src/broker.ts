@@ -157,7 +157,7 @@ function createCore({ config, databaseUrl, log, handlers = [] }: BrokerOptions) 
   // What was under way when the pools close fails, and nobody looks again then.
   const onError = (err: unknown) =>
     closing.signal.aborted || log.warn({ err }, "the queue could not be watched; it is looked at again soon");
-  const starts = createLaneStarts({ db, onError });
+  const starts = createLaneStarts({ db, onError, onSurvey: () => waiters.lookNow() });
   const look = (limit: number) => fromStarts(starts, [], (from) => due(db.sql, limit, from));
   const waiters = new Waiters({ look, pollMs: config.pollEveryMs, onError });
   const bell = createBell({

@@ -5,6 +5,7 @@ import type { Sql } from "../store/db.ts";
 import { dispatch, tokenOf } from "../store/dispatch.ts";
 import { fromStarts, type LaneStarts } from "../store/lane-starts.ts";
 import type { Dispatched, HandOff, NewJob, SeatLease } from "../store/rows.ts";
+import { isTimeout } from "../store/statement-timeout.ts";
 import { newLeaseToken } from "./lease-token.ts";
 import type { RunMove } from "./statement.ts";
 import type { Offer, Waiters } from "./waiters.ts";
@@ -45,6 +46,11 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
         fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
       );
     } catch (err) {
+      if (isTimeout(err)) {
+        // To store it takes no look at the queue, which may be long over what a held snapshot keeps.
+        offer.close([]);
+        return await run("dispatch", () => dispatch(sql, jobs, keptKinds));
+      }
       if (!mayHaveHappened(err)) offer.close([]);
       else offer.lost(jobs.map(({ id: jobId }) => ({ jobId, token: tokenOf(handOff, jobId) })));
       throw err;

@@ -111,8 +111,7 @@ async function inRounds<R extends LeaseRow, L>(
   toLeaseOf: (row: R) => L,
 ): Promise<Claimed<L>> {
   const claimed: Claimed<L> = { leases: [], ended: [], deadSeats: 0, isShort: false };
-  let from = starts?.of(types);
-  let isAnew = false;
+  const from = starts?.of(types);
   let wideRounds = 0;
   // A batch that met only jobs to be ended says nothing about those behind them: go on (the seed's defect 3). Nor does
   // one whose rows are all held by others: one wide round then looks behind them, in every lane.
@@ -133,7 +132,7 @@ async function inRounds<R extends LeaseRow, L>(
     const due = rows[0]?.due ?? 0;
     const got = claimed.leases.length + claimed.ended.length - before;
     // Short of jobs behind the starts: there may be some in front of them.
-    if (from !== undefined && claimed.leases.length > 0) return claimed;
+    if (from !== undefined && claimed.leases.length > 0) return { ...claimed, isShort: false };
     // What was seen and not got was cut by its size or is held by others: worth another claim, if this one got any.
     claimed.isShort = asked > 0 && (claimed.leases.length === 0 || (due < asked && got >= due));
     const held = rows.some((row) => row.status === null && row.due > 0);
@@ -142,9 +141,8 @@ async function inRounds<R extends LeaseRow, L>(
       wideRounds += 1;
       continue;
     }
-    const anew: LaneStart[] | null | undefined = from === undefined || isAnew ? null : await starts?.anew(types);
-    if (anew === null) return claimed;
-    [from, isAnew, wideRounds] = [anew, true, 0];
+    if (from !== undefined && asked > 0) starts?.missed();
+    return claimed;
   }
 }
 

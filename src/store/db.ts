@@ -40,6 +40,8 @@ export interface Database {
   reserved: Sql;
   /** Retention and history: one connection, made at its first use, so that neither a claim nor a report waits for it. */
   background: Sql;
+  /** Surveys of lanes while a snapshot is held (lane-starts.ts): one connection, made at the first of them. */
+  surveys: Sql;
   /** LISTEN: one connection, and a session of its own, which one through a pooler in transaction mode is not. */
   direct: Sql;
   /** Cold paths: lists and statistics. A client of its own, since Drizzle changes the one it is given. */
@@ -53,17 +55,19 @@ export function openDatabase(options: DatabaseOptions): Database {
   const sql = openLinesPool(options, options.poolSize, HOT);
   const reserved = openLinesPool(options, options.reservedSize, HOT);
   const background = openLinesPool({ ...options, ...BACKGROUND }, 1, HOT);
+  const surveys = openLinesPool({ ...options, ...SURVEYS }, 1, HOT);
   const cold = openLinesPool(options, 2, {}, ENDED_TIMEOUT_MS);
   const direct = openPool({ ...options, url: options.directUrl ?? options.url }, 1);
   return {
     sql,
     reserved,
     background,
+    surveys,
     direct,
     drizzle: drizzle(cold, { schema }),
     close: async () => {
       // The bound is needed: a connection that once failed to connect never says that it has ended (postgres.js 3.4.9).
-      await Promise.all([sql, reserved, background, direct, cold].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, reserved, background, surveys, direct, cold].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }
@@ -85,6 +89,9 @@ export const HOT = {
 // A job may be as large as MAX_RESULT_BYTES allows, and hundreds go at once. Below Postgres' deadlock_timeout of 1 s it is
 // this side that gives way to whoever takes a result before its job, as Django's admin does.
 const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, applicationName: "ai-job-broker background" };
+
+/** One passes over all that is dead, which a claim could not within its time. */
+const SURVEYS = { statementTimeoutMs: 60_000, applicationName: "ai-job-broker surveys" };
 
 /**
  * For a broker: on connections that are never used again once they broke, or once they are silent for longer than a

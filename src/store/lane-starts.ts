@@ -15,17 +15,16 @@ export interface LaneStarts {
   of(types: readonly string[]): LaneStart[] | undefined;
   /** A look from the front took so long, whether it ended well or not. */
   took(ms: number): void;
-  /**
-   * For a claim that got nothing at the starts: those of a survey that has begun since it asked. Null: one has been so
-   * lately that there is nothing. Undefined: from the front of each lane.
-   */
-  anew(types: readonly string[]): Promise<LaneStart[] | null | undefined>;
+  /** A claim got nothing at the starts: what it was for may lie in front of them, so a survey is due soon. */
+  missed(): void;
 }
 
 export interface LaneStartsOptions {
-  db: Pick<Database, "sql" | "background" | "drizzle">;
-  /** Told where a survey or a step fails: claims begin at the front again. */
+  db: Pick<Database, "sql" | "surveys" | "drizzle">;
+  /** Told where a survey or a step fails: claims go on from where they began. */
   onError: (err: unknown) => void;
+  /** Told of each survey, which may have found what nobody knew of. */
+  onSurvey?: () => void;
   /** In ms; performance.now unless told. */
   now?: () => number;
   /** Younger snapshots are gone before they are in the way. */
@@ -34,10 +33,14 @@ export interface LaneStartsOptions {
 
 /** A look from the front that takes no longer needs no help. */
 const SLOW_MS = 15;
+/** One that takes longer has the lanes surveyed whether or not a snapshot is seen: a role may not see those of others. */
+const HOPELESS_MS = 1_000;
 const OLD_SNAPSHOT_S = 5;
 /** Between two surveys, and between two looks for an old snapshot; a survey takes a tenth of the time at most. */
 const AGAIN_MS = 1_000;
 const SHARE = 10;
+/** After a claim that missed a survey may take a quarter of the time. */
+const MISSED_SHARE = 3;
 /** Between two steps, which see what lies behind the starts alone and so cost next to nothing. */
 const STEP_MS = 200;
 /** More lanes would make each claim's parameters long. */
@@ -46,7 +49,7 @@ const MOST_LANES = 500;
  * No start lies later than this before now: what is dispatched from now on lies behind it, also where its transaction took
  * a while, and in a lane whose jobs are all gone or for later.
  */
-const YOUNGEST = "now() - interval '500 milliseconds'";
+const YOUNGEST = "now() - interval '2 seconds'";
 
 /** Runs what looks at lanes of these types: from the starts where there are some, else from the front. */
 export function fromStarts<T>(
@@ -73,94 +76,98 @@ export async function toldOf<T, F extends readonly LaneStart[] | undefined>(
 
 /**
  * Nothing is remembered, nor asked for, unless looks are slow and a snapshot is old. What comes to lie in front of a start
- * (a release, a late commit), or in a lane that is new, is found by the next survey.
+ * (a release, a late commit), or in a lane that is new, is found by the next survey. Starts are never wrong, only early: they
+ * stay when a step or a survey fails.
  */
 export function createLaneStarts({
   db,
   onError,
+  onSurvey = () => undefined,
   now = () => performance.now(),
   oldSnapshotSeconds = OLD_SNAPSHOT_S,
 }: LaneStartsOptions): LaneStarts {
   let starts: LaneStart[] | undefined;
-  let underWay: Promise<void> | undefined;
-  let surveyAt = Number.NEGATIVE_INFINITY;
-  let stepAt = Number.NEGATIVE_INFINITY;
-  const survey = { beganAt: Number.NEGATIVE_INFINITY, endedAt: Number.NEGATIVE_INFINITY };
+  let isHopeless = false;
+  const survey = { isUnderWay: false, at: Number.NEGATIVE_INFINITY, endedAt: 0, tookMs: 0 };
+  const step = { isUnderWay: false, at: Number.NEGATIVE_INFINITY };
 
-  /** Without a place to go on from it is a survey. Never rejects. */
-  async function run(from: LaneStart[] | undefined): Promise<void> {
+  /** Never rejects. */
+  async function makeSurvey(): Promise<void> {
+    survey.isUnderWay = true;
     const since = now();
+    let share = SHARE;
     try {
-      starts = from === undefined ? await surveyed(db, starts ?? [], oldSnapshotSeconds) : await stepped(db.sql, from);
+      starts = await surveyed(db, starts ?? [], isHopeless ? 0 : oldSnapshotSeconds);
+      isHopeless = false;
     } catch (err) {
-      starts = undefined;
+      share = 1;
       onError(err);
     }
-    const tookMs = now() - since;
-    if (from === undefined) {
-      surveyAt = now() + Math.max(AGAIN_MS, tookMs * SHARE);
-      Object.assign(survey, { beganAt: since, endedAt: now() });
-    }
-    stepAt = now() + Math.max(STEP_MS, from === undefined ? 0 : tookMs * SHARE);
+    Object.assign(survey, { isUnderWay: false, endedAt: now(), tookMs: now() - since });
+    survey.at = survey.endedAt + Math.max(AGAIN_MS, survey.tookMs * share);
+    step.at = Math.max(step.at, survey.endedAt + STEP_MS);
+    if (starts !== undefined) onSurvey();
   }
 
-  function begin(from: LaneStart[] | undefined): Promise<void> {
-    underWay = run(from).finally(() => {
-      underWay = undefined;
-    });
-    return underWay;
+  /** Never rejects. */
+  async function makeStep(from: LaneStart[]): Promise<void> {
+    step.isUnderWay = true;
+    const since = now();
+    try {
+      const next = await stepped(db.sql, from);
+      // Else a survey came between, and may have found rows in front.
+      if (starts === from) starts = next;
+    } catch (err) {
+      onError(err);
+    }
+    Object.assign(step, { isUnderWay: false, at: now() + Math.max(STEP_MS, (now() - since) * SHARE) });
   }
 
   function renew(): void {
     const since = now();
-    const from = since >= surveyAt ? undefined : starts;
-    if (underWay === undefined && since >= (from === undefined ? surveyAt : stepAt)) void begin(from);
+    if (!survey.isUnderWay && since >= survey.at) void makeSurvey();
+    else if (starts !== undefined && !step.isUnderWay && since >= step.at) void makeStep(starts);
   }
-
-  const ownOf = (types: readonly string[]) =>
-    types.length === 0 ? starts : starts?.filter(({ type }) => types.includes(type));
 
   return {
     of(types) {
       if (starts !== undefined) renew();
-      return ownOf(types);
+      return types.length === 0 ? starts : starts?.filter(({ type }) => types.includes(type));
     },
     took(ms) {
+      if (ms >= HOPELESS_MS) isHopeless = true;
       if (ms >= SLOW_MS) renew();
     },
-    async anew(types) {
-      const since = now();
-      while (underWay !== undefined) await underWay;
-      if (starts !== undefined && survey.beganAt < since) {
-        // As long as it took nobody asks again, so that idle workers do not keep Postgres at it.
-        if (now() < survey.endedAt + (survey.endedAt - survey.beganAt)) return null;
-        await begin(undefined);
-      }
-      return ownOf(types);
+    missed() {
+      survey.at = Math.min(survey.at, survey.endedAt + survey.tookMs * MISSED_SHARE);
+      renew();
     },
   };
 }
 
 /**
  * The first row of each lane, where it is of use; lanes that were known stay so when they are empty. It may take longer than
- * a claim may, so it goes by the connection of those that do.
+ * a claim may, and has a connection of its own.
  */
 async function surveyed(
-  { background, drizzle }: LaneStartsOptions["db"],
+  { surveys: sql, drizzle }: LaneStartsOptions["db"],
   known: readonly LaneStart[],
   oldSnapshotSeconds: number,
 ): Promise<LaneStart[] | undefined> {
-  if ((await oldestXminSeconds({ drizzle })) < oldSnapshotSeconds) return undefined;
-  const rows = await background<LaneStart[]>`
-    WITH RECURSIVE ${background.unsafe(LANE_FRONTS)}, lane AS (
-      SELECT job_type, priority, run_at, id FROM walk
+  if (oldSnapshotSeconds > 0 && (await oldestXminSeconds({ drizzle })) < oldSnapshotSeconds) return undefined;
+  const rows = await sql<(LaneStart & { empty: boolean })[]>`
+    WITH RECURSIVE ${sql.unsafe(LANE_FRONTS)}, lane AS (
+      SELECT job_type, priority, run_at, id, false AS empty FROM walk
       UNION ALL
-      SELECT k.job_type, k.priority, NULL, NULL FROM unnest(${known.map(({ type }) => type)}::text[]::varchar[],
+      SELECT k.job_type, k.priority, NULL, NULL, true FROM unnest(${known.map(({ type }) => type)}::text[]::varchar[],
         ${known.map(({ priority }) => String(priority))}::text[]::int[]) AS k (job_type, priority)
       WHERE (k.job_type, k.priority) NOT IN (SELECT job_type, priority FROM walk)
     )
-    SELECT job_type AS type, priority, ${background.unsafe(START)} FROM lane f LIMIT ${MOST_LANES + 1}`;
-  return rows.length > MOST_LANES ? undefined : [...rows];
+    SELECT job_type AS type, priority, empty, ${sql.unsafe(START)} FROM lane f
+    ORDER BY empty, job_type, priority LIMIT ${MOST_LANES + 1}`;
+  // Of empty ones as many as there is room for.
+  if (rows.at(MOST_LANES)?.empty === false) return undefined;
+  return rows.slice(0, MOST_LANES).map(({ empty: _, ...start }) => start);
 }
 
 /** Of a first row `f`, or of none. */

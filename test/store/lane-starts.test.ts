@@ -1,122 +1,71 @@
-/** Claims that begin behind what a held snapshot keeps in the index: flat, and nothing that lies in front is missed. */
+/** Where claims begin while a snapshot is held: surveys, steps, and what they cost. */
 import { expect, vi } from "vitest";
-import { clear, fill } from "../../bench/backlog.ts";
-import { holdSnapshot } from "../../bench/harness/hold-snapshot.ts";
-import { planOf } from "../../bench/plan.ts";
-import { type ClaimOptions, claim, claimStatement } from "../../src/store/claim.ts";
-import { type Database, HOT, openPool } from "../../src/store/db.ts";
+import type { ClaimOptions } from "../../src/store/claim.ts";
+import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
-import { due } from "../../src/store/due.ts";
-import { createLaneStarts, type LaneStarts } from "../../src/store/lane-starts.ts";
-import type { HandOff, LaneStart } from "../../src/store/rows.ts";
-import { pauseType } from "../../src/store/type-pause.ts";
+import { createLaneStarts } from "../../src/store/lane-starts.ts";
 import { test } from "../support/db.ts";
-import { claimAs, claimSeats, expectNoDrift, givenJob, givenSeat, newJob } from "../support/jobs.ts";
-import { given } from "../support/way.ts";
+import { claimAs, givenJob, newJob } from "../support/jobs.ts";
+import { fixed, past, startAt } from "./lane-places.ts";
 
 const SLOW_MS = 100;
-const past = (seconds: number) => new Date(Date.now() - seconds * 1_000);
-
-/** As when a survey has found these. */
-const fixed = (from: LaneStart[]): LaneStarts => ({
-  of: () => from,
-  took: () => undefined,
-  anew: async () => undefined,
-});
-
-/** Where the job of this id stands. */
-async function startAt({ sql }: Database, jobId: string): Promise<LaneStart> {
-  const [row] = await sql<LaneStart[]>`
-    SELECT job_type AS type, priority, next_run_at::text AS "runAt", id::text FROM ai_job WHERE job_id = ${jobId}`;
-  if (row === undefined) throw new Error(`no job ${jobId}`);
-  return row;
-}
 
 async function idsOf(db: Database, more: Partial<ClaimOptions>): Promise<string[]> {
   return (await claimAs(db, "w1", more)).map(({ jobId }) => jobId);
 }
 
-test("a claim begins at the starts; what lies in front is found by one that gets nothing", async ({ db }) => {
-  const early = await givenJob(db, { runAt: past(90) });
-  const [first, second] = [await givenJob(db, { runAt: past(60) }), await givenJob(db, { runAt: past(30) })];
-  const other = await givenJob(db, { type: "new", priority: -1 });
-  const starts = fixed([await startAt(db, first)]);
-  expect(await idsOf(db, { limit: 1, starts })).toEqual([first]);
-  expect(await idsOf(db, { limit: 10, starts })).toEqual([second]);
-  expect(await idsOf(db, { limit: 10, starts })).toEqual([other, early]);
-  expect(await idsOf(db, { limit: 10, starts })).toEqual([]);
-  await expectNoDrift(db);
-});
-
-test("of several starts the order is that of all claims; a paused type waits; seats get theirs, too", async ({
-  db,
-}) => {
-  const seat = await givenSeat(db, "i1");
-  const [late, soon] = [
-    await givenJob(db, { runAt: past(30) }),
-    await givenJob(db, { type: "embedding", runAt: past(60) }),
-  ];
-  const urgent = await givenJob(db, { type: "zeta", priority: -1 });
-  const held = await givenJob(db, { type: "held", priority: -2 });
-  await pauseType(db, "held", "");
-  const starts = fixed(await Promise.all([late, soon, urgent, held].map((id) => startAt(db, id))));
-  const leases = await claimSeats(db, [seat, seat, seat, seat], { starts });
-  expect(leases.map(({ jobId }) => jobId)).toEqual([urgent, soon, late]);
-});
-
-test("an answer short of what was asked says that there may be more", async ({ db }) => {
-  const early = await givenJob(db, { runAt: past(90) });
-  const first = await givenJob(db, { runAt: past(60) });
-  const options = {
-    workerId: "w1",
-    types: [],
-    limit: 5,
-    leaseMs: 60_000,
-    maxBytes: 3_000_000,
-    token: "t",
-    requestId: null,
-  };
-  const starts = fixed([await startAt(db, first)]);
-  const short = await claim(db.sql, { ...options, starts });
-  expect(short).toMatchObject({ leases: [{ jobId: first }], isShort: false });
-  const rest = await claim(db.sql, { ...options, token: "u", starts });
-  expect(rest).toMatchObject({ leases: [{ jobId: early }], isShort: true });
-});
-
 /** With a clock of its own, where every snapshot is old enough. */
 function surveyed(db: Database, oldSnapshotSeconds = 0) {
   const clock = { ms: 0 };
   const onError = vi.fn();
-  const queries = vi.fn();
-  const counted = (...args: Parameters<Database["sql"]>) => {
-    queries();
-    return db.sql(...args);
-  };
-  const sql = Object.assign(counted, { unsafe: db.sql.unsafe }) as unknown as Database["sql"];
+  const [steps, surveys, looks, onSurvey] = [vi.fn(), vi.fn(), vi.fn(), vi.fn()];
+  const counted = (pool: Database["sql"], asked: () => void) =>
+    Object.assign(
+      (...args: Parameters<Database["sql"]>) => {
+        asked();
+        return pool(...args);
+      },
+      { unsafe: pool.unsafe },
+    ) as unknown as Database["sql"];
+  const drizzle = { execute: (...args: [never]) => db.drizzle.execute(...args).finally(looks) } as never;
   const starts = createLaneStarts({
-    db: { sql, background: sql, drizzle: db.drizzle },
+    db: { sql: counted(db.sql, steps), surveys: counted(db.surveys, surveys), drizzle },
     onError,
+    onSurvey,
     now: () => clock.ms,
     oldSnapshotSeconds,
   });
-  return { starts, clock, onError, queries };
+  return { starts, clock, onError, steps, surveys, looks, onSurvey };
 }
 
 test("nothing is asked while claims are quick, and nothing kept while no snapshot is old", async ({ db }) => {
   await givenJob(db);
-  const { starts, queries } = surveyed(db);
+  const { starts, surveys, looks } = surveyed(db);
   starts.took(1);
   expect(starts.of([])).toBeUndefined();
-  expect(queries).not.toHaveBeenCalled();
   const young = surveyed(db, 3_600);
   young.starts.took(SLOW_MS);
+  await vi.waitFor(() => expect(young.looks).toHaveBeenCalledTimes(1));
+  // The next look is allowed once this one has ended, a second later.
   await vi.waitFor(() => {
-    // The next look is allowed once this one has ended.
     young.clock.ms += 1_000;
     young.starts.took(SLOW_MS);
-    expect(young.starts.of([])).toBeUndefined();
+    expect(young.looks).toHaveBeenCalledTimes(2);
   });
-  expect(young.queries).not.toHaveBeenCalled();
+  expect(young.starts.of([])).toBeUndefined();
+  expect(young.surveys).not.toHaveBeenCalled();
+  expect([looks.mock.calls, surveys.mock.calls]).toEqual([[], []]);
+});
+
+test("where a look from the front took seconds the lanes are surveyed whatever snapshots can be seen", async ({
+  db,
+}) => {
+  const first = await givenJob(db, { runAt: past(60) });
+  const { starts, looks } = surveyed(db, 3_600);
+  starts.took(1_000);
+  const own = await startAt(db, first);
+  await vi.waitFor(() => expect(starts.of([])).toEqual([own]));
+  expect(looks).not.toHaveBeenCalled();
 });
 
 test("a slow claim has the lanes surveyed: the first row of each, once a second at most, until it is refused", async ({
@@ -124,18 +73,18 @@ test("a slow claim has the lanes surveyed: the first row of each, once a second 
 }) => {
   const [second, first] = [await givenJob(db, { runAt: past(30) }), await givenJob(db, { runAt: past(60) })];
   const other = await givenJob(db, { type: "embedding", priority: 3, runAt: past(10) });
-  const { starts, clock, queries, onError } = surveyed(db);
+  const { starts, clock, surveys, onSurvey, onError } = surveyed(db);
   starts.took(SLOW_MS);
   const [own, others] = [await startAt(db, first), await startAt(db, other)];
   await vi.waitFor(() => expect(starts.of([])).toEqual([others, own]));
   expect(starts.of(["ocr"])).toEqual([own]);
   expect(starts.of(["none"])).toEqual([]);
   expect(await idsOf(db, { limit: 1, starts, types: ["ocr"] })).toEqual([first]);
-  expect(queries).toHaveBeenCalledTimes(1);
+  expect(surveys).toHaveBeenCalledTimes(1);
   clock.ms += 1_000;
   const next = await startAt(db, second);
   await vi.waitFor(() => expect(starts.of(["ocr"])).toEqual([next]));
-  expect(queries).toHaveBeenCalledTimes(2);
+  expect([surveys, onSurvey].map(({ mock }) => mock.calls.length)).toEqual([2, 2]);
   expect(onError).not.toHaveBeenCalled();
 });
 
@@ -178,120 +127,82 @@ test("a start never lies behind what is dispatched next: not at a job for later,
   ]);
   const next = await givenJob(db);
   const own = fixed(found.filter(({ type }) => type === "ocr"));
-  expect(await idsOf(db, { types: ["ocr"], starts: { ...own, anew: async () => null } })).toEqual([next]);
+  expect(await idsOf(db, { types: ["ocr"], starts: own })).toEqual([next]);
 });
 
-test("a look that fails is told of as a slow one is: a claim that cannot pass over the dead has them surveyed", async ({
-  db,
-  url,
-}) => {
-  const took = vi.fn();
-  const starts: LaneStarts = { of: () => undefined, took, anew: async () => undefined };
-  await db.sql.begin(async (tx) => {
-    await tx`LOCK TABLE ai_type_pause IN ACCESS EXCLUSIVE MODE`;
-    const hurried = given(openPool({ url, statementTimeoutMs: 50, lockTimeoutMs: 5_000 }, 1, HOT));
-    const claimed = claimAs({ ...db, sql: hurried }, "w1", { starts });
-    await expect(claimed).rejects.toMatchObject({ code: "57014" });
-  });
-  expect(took).toHaveBeenCalledExactlyOnceWith(expect.any(Number));
-  expect(took.mock.calls[0]?.[0]).toBeGreaterThanOrEqual(40);
-});
-
-test("who found nothing is answered by a survey that began since, one for all; where one has just been, by nothing", async ({
+test("after a claim that missed a survey comes as soon as three times the last one's length are over", async ({
   db,
 }) => {
   await givenJob(db, { runAt: past(60) });
-  const { starts, clock, queries } = surveyed(db);
-  expect(await starts.anew([])).toBeUndefined();
-  starts.took(SLOW_MS);
-  await vi.waitFor(() => expect(starts.of([])).toHaveLength(1));
+  const { starts, clock, surveys, onSurvey } = surveyed(db);
+  starts.missed();
+  await vi.waitFor(() => expect(onSurvey).toHaveBeenCalledTimes(1));
+  surveys.mockImplementation(() => {
+    clock.ms += 100;
+  });
+  clock.ms += 1_000;
+  starts.missed();
+  await vi.waitFor(() => expect(onSurvey).toHaveBeenCalledTimes(2));
   const early = await givenJob(db, { type: "new", priority: -1, runAt: past(90) });
-  queries.mockClear();
-  clock.ms += 10;
-  const found = await Promise.all([starts.anew(["new"]), starts.anew(["new"]), starts.anew([])]);
-  const own = await startAt(db, early);
-  expect(found).toEqual([[own], [own], expect.arrayContaining([own])]);
-  expect(queries).toHaveBeenCalledTimes(1);
-  // It took no time by this clock, so the next who asks has one of its own.
+  starts.missed();
+  clock.ms += 299;
+  starts.of([]);
+  expect(surveys).toHaveBeenCalledTimes(2);
   clock.ms += 1;
-  expect(await starts.anew(["none"])).toEqual([]);
-  expect(queries).toHaveBeenCalledTimes(2);
+  const own = await startAt(db, early);
+  await vi.waitFor(() => expect(starts.of(["new"])).toEqual([own]));
+  expect(surveys).toHaveBeenCalledTimes(3);
 });
 
-test("a claim that finds nothing asks once, and believes the answer", async ({ db }) => {
-  const [early, late] = [await givenJob(db, { runAt: past(90) }), await givenJob(db, { runAt: past(30) })];
-  const asked = vi.fn();
-  const behind = await startAt(db, late);
-  const front = await startAt(db, early);
-  const starts = (anew: LaneStart[] | null): LaneStarts => ({
-    ...fixed([behind]),
-    anew: async (types) => {
-      asked(types);
-      return anew;
-    },
-  });
-  expect(await idsOf(db, { starts: starts(null) })).toEqual([late]);
-  expect(asked).not.toHaveBeenCalled();
-  expect(await idsOf(db, { types: ["ocr"], starts: starts(null) })).toEqual([]);
-  expect(await idsOf(db, { types: ["ocr"], starts: starts([front]) })).toEqual([early]);
-  expect(await idsOf(db, { types: ["ocr"], starts: starts([front]) })).toEqual([]);
-  expect(asked.mock.calls).toEqual([[["ocr"]], [["ocr"]], [["ocr"]]]);
-});
-
-test("what is due, and whether a job may go straight to a seat, is looked at from the starts as well", async ({
-  db,
-}) => {
-  const early = await givenJob(db, { runAt: past(90) });
-  const late = await givenJob(db, { runAt: past(30) });
-  const from = [await startAt(db, late)];
-  expect(await due(db.sql, 10)).toEqual([{ type: "ocr", count: 2, nextInMs: null }]);
-  expect(await due(db.sql, 10, from)).toEqual([{ type: "ocr", count: 1, nextInMs: null }]);
-  const emptied = [{ ...(from[0] as LaneStart), runAt: new Date().toISOString() }];
-  expect(await due(db.sql, 10, emptied)).toEqual([]);
-  const to = { types: [], seats: [await givenSeat(db, "i1")], leaseMs: 60_000, maxBytes: 3_000_000 };
-  const handed = async (more: Partial<HandOff>) => {
-    const [stored] = await dispatch(db.sql, [newJob()], undefined, { ...to, token: `t-${Math.random()}`, ...more });
-    return stored?.lease !== undefined;
+test("a survey or a step that fails is told of, and claims go on from where they began", async ({ db }) => {
+  const first = await givenJob(db, { runAt: past(60) });
+  const { starts, clock, steps, surveys, onError } = surveyed(db);
+  starts.took(SLOW_MS);
+  const own = await startAt(db, first);
+  await vi.waitFor(() => expect(starts.of([])).toEqual([own]));
+  const away = () => {
+    throw new Error("away");
   };
-  expect(await handed({})).toBe(false);
-  expect(await handed({ from })).toBe(false);
-  expect(await handed({ from: [] })).toBe(true);
-  expect(await idsOf(db, { limit: 1 })).toEqual([early]);
+  steps.mockImplementation(away);
+  surveys.mockImplementation(away);
+  const failed = async (which: typeof steps, ms: number) => {
+    const before = which.mock.calls.length;
+    const errors = onError.mock.calls.length;
+    await vi.waitFor(() => {
+      clock.ms += ms;
+      expect(starts.of([])).toEqual([own]);
+      expect(which.mock.calls.length).toBeGreaterThan(before);
+      expect(onError.mock.calls.length).toBeGreaterThan(errors);
+    });
+    expect(onError).toHaveBeenLastCalledWith(new Error("away"));
+  };
+  await failed(steps, 200);
+  await failed(surveys, 1_000);
+  expect(starts.of([])).toEqual([own]);
 });
 
-test("a survey that fails leaves claims at the front, and is told of", async ({ db }) => {
-  const failing = createLaneStarts({
-    db: {
-      sql: db.sql,
-      background: db.background,
-      drizzle: { execute: () => Promise.reject(new Error("away")) } as never,
-    },
-    onError: (err) => errors.push(err),
-  });
-  const errors: unknown[] = [];
-  failing.took(SLOW_MS);
-  await vi.waitFor(() => expect(errors).toEqual([new Error("away")]));
-  expect(failing.of([])).toBeUndefined();
+test("more lanes than 500 are left to the front, but empty ones only as far as there is room", async ({ db }) => {
+  const { starts, clock, onSurvey } = surveyed(db);
+  await givenJobs(db, 490);
+  starts.took(SLOW_MS);
+  await vi.waitFor(() => expect(starts.of([])).toHaveLength(490));
+  await db.sql`UPDATE ai_job SET status = 'CANCELLED' WHERE priority < 400`;
+  const live = await startAt(db, await givenJob(db, { type: "live", runAt: past(60) }));
+  for (let at = 0; at < 20; at++) await givenJob(db, { type: `t${at}`, runAt: past(60) });
+  clock.ms += 1_000;
+  await vi.waitFor(() => expect(starts.of(["live"])).toEqual([live]));
+  expect(starts.of([])).toHaveLength(500);
+  await givenJobs(db, 501);
+  clock.ms += 1_000;
+  const before = onSurvey.mock.calls.length;
+  await vi.waitFor(() => expect(starts.of([])).toBeUndefined());
+  expect(onSurvey).toHaveBeenCalledTimes(before);
 });
 
-test("over 20,000 dead jobs that a snapshot keeps, a claim from the starts touches few pages", async ({ url }) => {
-  const sql = openPool({ url, statementTimeoutMs: 20_000, lockTimeoutMs: 5_000 }, 1, HOT);
-  await fill(sql, { rows: 20_100, types: ["ocr"], firstDueSeconds: -86_400, stepSeconds: 1 });
-  const letGo = await holdSnapshot(url);
-  try {
-    await sql`DELETE FROM ai_ready WHERE ctid = ANY (ARRAY(
-      SELECT ctid FROM ai_ready ORDER BY job_type, priority, run_at, id LIMIT 20000))`;
-    const round = { types: [], leaseMs: 60_000, maxBytes: 3_000_000, workerId: "w1", limit: 1, requestId: null };
-    const [start] = await sql<LaneStart[]>`
-      SELECT job_type AS type, priority, run_at::text AS "runAt", id::text FROM ai_ready ORDER BY run_at, id LIMIT 1`;
-    const front = await planOf(sql, () => claimStatement(sql, { ...round, token: "t1" }));
-    const from = start === undefined ? [] : [start];
-    const flat = await planOf(sql, () => claimStatement(sql, { ...round, token: "t2", from }));
-    expect(front.buffers).toBeGreaterThan(300);
-    expect(flat.buffers).toBeLessThan(80);
-  } finally {
-    await letGo();
-    await clear(sql);
-    await sql.end();
-  }
-});
+/** Each of a priority of its own. */
+async function givenJobs(db: Database, count: number): Promise<void> {
+  await dispatch(
+    db.sql,
+    Array.from({ length: count }, (_, priority) => newJob({ priority, runAt: past(60) })),
+  );
+}

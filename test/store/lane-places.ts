@@ -1,0 +1,21 @@
+/** Places in lanes, for the tests of claims that begin at some. */
+import type { Database } from "../../src/store/db.ts";
+import type { LaneStarts } from "../../src/store/lane-starts.ts";
+import type { LaneStart } from "../../src/store/rows.ts";
+
+export const past = (seconds: number) => new Date(Date.now() - seconds * 1_000);
+
+/** As when a survey has found these. */
+export const fixed = (from: LaneStart[], missed: () => void = () => undefined): LaneStarts => ({
+  of: () => from,
+  took: () => undefined,
+  missed,
+});
+
+/** Where the job of this id stands. */
+export async function startAt({ sql }: Database, jobId: string): Promise<LaneStart> {
+  const [row] = await sql<LaneStart[]>`
+    SELECT job_type AS type, priority, next_run_at::text AS "runAt", id::text FROM ai_job WHERE job_id = ${jobId}`;
+  if (row === undefined) throw new Error(`no job ${jobId}`);
+  return row;
+}
