@@ -52,3 +52,15 @@ test("the page tells each seed and commit, and a cell that failed with how to ha
   expect(page).toContain("| cut-lines | 10 | 2 | 0 | 0 | 1 | not | 1.5 |");
   expect(page).toContain("node test/faults/main.ts --only cut-lines --seed 9 --full\na job was lost");
 });
+
+test("cells of several machines are told apart, also those of a report that kept none", () => {
+  const first = reportOf(run([outcome("kill-broker"), outcome("kill-worker")]));
+  const old: Report = {
+    ...first,
+    machine: "an older machine",
+    outcomes: first.outcomes.map(({ machine: _, ...kept }) => kept),
+  };
+  const page = reportMarkdown(reportOf(run([outcome("kill-worker")], { seed: 9 }), old));
+  expect(page).toMatch(/^Full run on an older machine; seed 7, commit \S+: kill-broker\.$/m);
+  expect(page).toMatch(/^And on .* cores.*; seed 9, commit \S+: kill-worker\.$/m);
+});

@@ -40,6 +40,8 @@ export function tableText({ outcomes, skipped }: Pick<Run, "outcomes" | "skipped
 type Kept = Omit<Outcome, "verdict"> & {
   seed: number;
   commit: string;
+  /** Undefined in reports of before this was kept: the report's. */
+  machine?: string;
   broken: Violation[];
   /** Rules that the cell has not been judged by; undefined in reports of before this was kept. */
   notJudged?: string[];
@@ -56,18 +58,21 @@ export interface Report {
 
 /** Of a run so far. With an `earlier` report of the same kind its cells stay where this run has none of that name. */
 export function reportOf(run: Run, earlier?: Report): Report {
-  const commit = commitLine();
+  const [commit, machine] = [commitLine(), machineLine(run.postgres)];
   const outcomes = run.outcomes.map(({ verdict, ...outcome }): Kept => {
     const failure = isBad(outcome) ? { failure: failureText({ ...outcome, verdict }, run) } : {};
     const notJudged = verdict?.rules.filter(({ skipped }) => skipped).map(({ name }) => name) ?? [];
-    return { ...outcome, seed: run.seed, commit, broken: verdict?.violations ?? [], notJudged, ...failure };
+    return { ...outcome, seed: run.seed, commit, machine, broken: verdict?.violations ?? [], notJudged, ...failure };
   });
   const here = [...run.outcomes, ...run.skipped].map(({ cell }) => cell);
   const others = <T extends { cell: string }>(of: T[] = []) => of.filter(({ cell }) => !here.includes(cell));
   return {
     full: run.full,
-    machine: machineLine(run.postgres),
-    outcomes: inOrder([...others(earlier?.outcomes), ...outcomes]),
+    machine,
+    outcomes: inOrder([
+      ...others(earlier?.outcomes).map((one) => ({ machine: earlier?.machine, ...one })),
+      ...outcomes,
+    ]),
     skipped: inOrder([...others(earlier?.skipped), ...run.skipped]),
   };
 }
@@ -80,15 +85,17 @@ export function inOrder<T extends { cell: string }>(of: T[]): T[] {
 
 export function reportMarkdown({ full, machine, outcomes, skipped }: Report): string {
   const cells = outcomes.map((outcome) => `| ${row(outcome).join(" | ")} |`);
-  const made = Map.groupBy(outcomes, ({ seed, commit }) => `seed ${seed}, commit ${commit}`);
-  const makers = [...made].map(([how, of]) =>
-    made.size === 1 ? how : `${how}: ${of.map(({ cell }) => cell).join(", ")}`,
-  );
+  const howOf = ({ seed, commit }: Kept) => `seed ${seed}, commit ${commit}`;
+  const isOfOne = new Set(outcomes.map((one) => `${howOf(one)} ${one.machine ?? machine}`)).size === 1;
+  const makers = [...Map.groupBy(outcomes, (one) => one.machine ?? machine)].map(([where, there]) => {
+    const made = [...Map.groupBy(there, howOf)];
+    const parts = made.map(([how, of]) => (isOfOne ? how : `${how}: ${of.map(({ cell }) => cell).join(", ")}`));
+    return `on ${where}; ${parts.join("; ")}.`;
+  });
   return [
     "# The fault programme",
     "",
-    `${full ? "Full" : "Quick"} run on ${machine}; ${makers.join("; ")}.`,
-    "",
+    ...makers.flatMap((maker, at) => [at === 0 ? `${full ? "Full" : "Quick"} run ${maker}` : `And ${maker}`, ""]),
     `| ${HEAD.join(" | ")} |`,
     `| --- |${" ---: |".repeat(HEAD.length - 1)}`,
     ...cells,
