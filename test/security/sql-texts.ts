@@ -6,6 +6,7 @@ const BUILDERS: Readonly<Record<string, readonly number[]>> = {
   among: [1, 2, 3],
   eventsOf: [1, 3],
   extended: [0],
+  extendedLease: [1],
   isLiveBroker: [0],
   its: [0],
   jobOf: [1, 2],
