@@ -1,9 +1,11 @@
 /** The connections to Postgres. Every function of the store takes one of these pools first, so moves compose. */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
 import { addressOf } from "./address.ts";
 import { drizzle, type PostgresJsDatabase } from "./drizzle.ts";
 import { openLines, type Sql } from "./lines.ts";
+import { listening } from "./notify.ts";
 import * as schema from "./schema.ts";
 import { type EveryTick, everyTick } from "./silence.ts";
 import { ENDED_TIMEOUT_MS } from "./statement-timeout.ts";
@@ -66,6 +68,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     direct,
     drizzle: drizzle(cold, { schema }),
     close: async () => {
+      await Promise.race([listening(direct), sleep(LISTENING_WITHIN_MS, undefined, { ref: false })]);
       // The bound is needed: a connection that once failed to connect never says that it has ended (postgres.js 3.4.9).
       await Promise.all([sql, reserved, background, surveys, direct, cold].map((pool) => pool.end({ timeout: 1 })));
     },
@@ -89,6 +92,9 @@ export const HOT = {
 // A job may be as large as MAX_RESULT_BYTES allows, and hundreds go at once. Below Postgres' deadlock_timeout of 1 s it is
 // this side that gives way to whoever takes a result before its job, as Django's admin does.
 const BACKGROUND = { statementTimeoutMs: 60_000, lockTimeoutMs: 800, applicationName: "ai-job-broker background" };
+
+/** A connection that Postgres does not answer is not waited for. */
+const LISTENING_WITHIN_MS = 1_000;
 
 /** One passes over all that is dead, which a claim could not within its time. */
 const SURVEYS = { statementTimeoutMs: 60_000, applicationName: "ai-job-broker surveys" };

@@ -1,5 +1,5 @@
 /** The channels on which brokers of one database tell one another what the tables say already. */
-import type { Sql } from "./db.ts";
+import type { Sql } from "./lines.ts";
 
 /** ai_ready: jobs have become due. ai_session: a stream was superseded. */
 export type Channel = "ai_ready" | "ai_session";
@@ -19,6 +19,20 @@ export async function listen(
   onMessage: (payload: string) => void,
   onConnected: () => void,
 ): Promise<() => Promise<void>> {
-  const { unlisten } = await sql.listen(channel, onMessage, onConnected);
+  const begun = sql.listen(channel, onMessage, onConnected);
+  const soFar = beginning.get(sql) ?? [];
+  beginning.set(sql, [...soFar, begun.catch(() => undefined)]);
+  const { unlisten } = await begun;
   return async () => void (await unlisten());
+}
+
+/** By pool: all that was ever begun on it, a handful. */
+const beginning = new WeakMap<Sql, Promise<unknown>[]>();
+
+/**
+ * Resolves when all that has begun to listen on this pool does, or has failed. A pool that is ended before leaves the
+ * connection that was being made for it open (postgres.js 3.4.9), and its process does not end.
+ */
+export async function listening(sql: Sql): Promise<void> {
+  await Promise.all(beginning.get(sql) ?? []);
 }

@@ -2,6 +2,8 @@ import { expect } from "vitest";
 import type { BrokerError } from "../../src/errors.ts";
 import { asBrokerError } from "../../src/store/database-errors.ts";
 import { type Database, openLinesPool, type Sql } from "../../src/store/db.ts";
+import { listen } from "../../src/store/notify.ts";
+import { openTestDatabase } from "../support/db.ts";
 import { tlsWayTo } from "../support/tls-way.ts";
 import { until } from "../support/until.ts";
 import { given, LIMITS, say, test, type Way } from "../support/way.ts";
@@ -134,4 +136,21 @@ test("a transaction is stored whole or not at all, also where a fault in it was 
   });
   await expect(passedOver).rejects.toThrow("division by zero");
   expect(await sql`SELECT what FROM told ORDER BY what`).toEqual([{ what: "one" }, { what: "two" }]);
+});
+
+test("a database that is closed while it begins to listen leaves no connection behind", async ({ way }) => {
+  // At whatever moment of its connect: the driver leaves about half of them open.
+  for (let turns = 0; turns < 10; turns++) {
+    const broker = openTestDatabase(way.url);
+    const heard = listen(
+      broker.direct,
+      "ai_ready",
+      () => undefined,
+      () => undefined,
+    ).catch(() => undefined);
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    await broker.close();
+    await heard;
+  }
+  await until("their connections are closed", () => way.made === 10 && way.open === 0);
 });
