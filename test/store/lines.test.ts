@@ -138,9 +138,10 @@ test("a transaction is stored whole or not at all, also where a fault in it was 
   expect(await sql`SELECT what FROM told ORDER BY what`).toEqual([{ what: "one" }, { what: "two" }]);
 });
 
-test("a database that is closed while it begins to listen leaves no connection behind", async ({ way }) => {
-  // At whatever moment of its connect: the driver leaves about half of them open.
-  for (let turns = 0; turns < 10; turns++) {
+/** At whatever moment of its connect: the driver alone leaves about half of them open. */
+test.for([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])(
+  "a database that is closed %d turns after it began to listen leaves no connection behind",
+  async (turns, { way }) => {
     const broker = openTestDatabase(way.url);
     const heard = listen(
       broker.direct,
@@ -151,6 +152,6 @@ test("a database that is closed while it begins to listen leaves no connection b
     for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
     await broker.close();
     await heard;
-  }
-  await until("their connections are closed", () => way.made === 10 && way.open === 0);
-});
+    await until("its connection is closed", () => way.made === 1 && way.open === 0);
+  },
+);
