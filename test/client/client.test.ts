@@ -113,7 +113,9 @@ describe("safeDispatch never rejects, and knows the job's id", () => {
     await before.stop();
     await using client = createClient({ url: before.url, token: "t", timeoutMs: 300 });
     const outcome = await client.safeDispatch("ocr", { image_path: "1.png" });
-    expect(outcome).toMatchObject({ ok: false, error: { name: "BrokerError", code: "UNAVAILABLE" } });
+    // The last error counts, and on a busy machine the last try may have been cut off by the end of the time.
+    const code = expect.stringMatching(/^(UNAVAILABLE|DEADLINE_EXCEEDED)$/);
+    expect(outcome).toMatchObject({ ok: false, error: { name: "BrokerError", code } });
     await using after = await fakeBroker(Number(new URL(before.url).port));
     store(after);
     const again = await client.safeDispatch("ocr", { image_path: "1.png" }, { id: outcome.jobId, timeoutMs: 5_000 });
