@@ -12,13 +12,13 @@ export interface BrokerTarget {
   /** What the worker is made of; the producer is the SDK's, over grpc-js where the worker has none of it. */
   via: "grpc-js" | "connect" | "raw";
   /** PEM certificates to believe, where the URL is an https one. */
-  ca?: string | undefined;
+  ca?: string;
 }
 
 export const brokerClient: Client<BrokerTarget> = {
-  async openProducer({ url, via, ca }) {
+  async openProducer({ url, via, ...tls }) {
     const transport = via === "raw" ? "grpc-js" : via;
-    const client = createClient({ url, token: API_TOKEN, transport, ...(ca === undefined ? {} : { ca }) });
+    const client = createClient({ url, token: API_TOKEN, transport, ...tls });
     return {
       dispatch: (payload) => client.dispatch(JOB_TYPE, payload),
       dispatchMany: (payloads) => client.dispatchMany(payloads.map((payload) => ({ type: JOB_TYPE, payload }))),
@@ -26,14 +26,14 @@ export const brokerClient: Client<BrokerTarget> = {
     };
   },
 
-  async openWorker({ url, via, ca }, settings) {
-    return via === "raw" ? await openRaw(url, settings) : openSdk({ url, transport: via, ca }, settings);
+  async openWorker({ url, via, ...tls }, settings) {
+    return via === "raw" ? await openRaw(url, settings) : openSdk({ url, transport: via, ...tls }, settings);
   },
 };
 
 /** It may connect only after this has returned: the first jobs wait for it. */
 function openSdk(
-  { url, transport, ca }: { url: string; transport: "grpc-js" | "connect"; ca: string | undefined },
+  to: Pick<BrokerTarget, "url" | "ca"> & { transport: "grpc-js" | "connect" },
   { concurrency, onJob }: WorkerSettings,
 ): Worker {
   const handler = ({ payload }: { payload: BenchPayload }) => {
@@ -41,10 +41,8 @@ function openSdk(
     return { ok: true };
   };
   const worker = createWorker<Record<typeof JOB_TYPE, { payload: BenchPayload; result: object }>>({
-    url,
+    ...to,
     token: WORKER_TOKEN,
-    transport,
-    ...(ca === undefined ? {} : { ca }),
     signals: false,
     types: { [JOB_TYPE]: { concurrency, handler } },
   });

@@ -48,7 +48,7 @@ export function brokerSystem({ via, profileTo, settings, isTls = false }: Broker
         profileTo,
         settings: { ...tls?.settings, ...settings },
       });
-      const target: BrokerTarget = { url: broker.url, via, ca: tls?.ca };
+      const target: BrokerTarget = { url: broker.url, via, ...(tls && { ca: tls.ca }) };
       const look = emptyBy(databaseUrl, STATEMENTS);
       return {
         target,

@@ -2,7 +2,6 @@
  * Claims by call that come while a claim is under way go together into the next: one statement for many calls, where one
  * for each would have Postgres look for the same first job again and again. A lone call goes at once, by itself.
  */
-
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claim, claimForCalls } from "../store/claim.ts";

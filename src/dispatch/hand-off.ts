@@ -40,6 +40,8 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
     );
   }
 
+  const storeAll = (jobs: NewJob[]) => run("dispatch", () => dispatch(sql, jobs, keptKinds));
+
   async function store(jobs: NewJob[], offer: Offer, handOff: HandOff): Promise<Dispatched[]> {
     try {
       return await run("dispatch", () =>
@@ -49,7 +51,7 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
       if (isTimeout(err)) {
         // To store it takes no look at the queue, which may be long over what a held snapshot keeps.
         offer.close([]);
-        return await run("dispatch", () => dispatch(sql, jobs, keptKinds));
+        return await storeAll(jobs);
       }
       if (!mayHaveHappened(err)) offer.close([]);
       else offer.lost(jobs.map(({ id: jobId }) => ({ jobId, token: tokenOf(handOff, jobId) })));
@@ -59,7 +61,7 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
 
   return async (jobs) => {
     const offer = offerFor(jobs);
-    if (offer === undefined) return await run("dispatch", () => dispatch(sql, jobs, keptKinds));
+    if (offer === undefined) return await storeAll(jobs);
     const { types, seats } = offer;
     const token = newLeaseToken();
     const stored = await store(jobs, offer, { types, seats, leaseMs, maxBytes, token });

@@ -1,5 +1,4 @@
 /** What the moves of one broker stand on. */
-
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Backoff } from "../job/retry.ts";

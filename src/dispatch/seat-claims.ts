@@ -1,5 +1,4 @@
 /** Claims for many workers at once, as the dispatcher asks for them. */
-
 import type { Logger } from "pino";
 import { ALL_KINDS, type KeptKinds } from "../job/events.ts";
 import { claimForSeats } from "../store/claim.ts";

@@ -1,5 +1,4 @@
 /** The streaming side of a broker, put together: sessions, how they begin, who gets jobs, and what other brokers say. */
-
 import type { Logger } from "pino";
 import type { KeptKinds } from "../job/events.ts";
 import type { Database } from "../store/db.ts";

@@ -1,5 +1,4 @@
 /** Everything that a broker does without being asked, in one list. */
-
 import type { LostClaims } from "../dispatch/lost-claims.ts";
 import type { BrokerMoves } from "../dispatch/moves.ts";
 import type { Seen } from "../dispatch/seen.ts";

@@ -143,15 +143,18 @@ function walkOf(sql: Sql, types: string[]) {
     )`;
 }
 
-/** Of a lane `l` with a start, for its rows `r`. */
-export const FROM_START = "(r.run_at, r.id) >= (l.from_at, l.from_id)";
+/** For the rows `r` of a lane `l`: those from its start on, where lanes have starts (startsOf); else all. */
+export function behindStart(sql: Sql, from: readonly LaneStart[] | undefined) {
+  return from === undefined ? sql`` : sql`AND (r.run_at, r.id) >= (l.from_at, l.from_id)`;
+}
+
 const PLACE = ", from_at, from_id";
 
 /** From the lanes to `taken`: jobs to run (ends_as null, counted by nth) and jobs to be ended, all locked. */
 function picked(sql: Sql, round: Round, { limit }: Takers) {
   const look = round.look ?? null;
-  const [start, place] =
-    round.from === undefined ? [sql``, sql``] : [sql`AND ${sql.unsafe(FROM_START)}`, sql.unsafe(PLACE)];
+  const start = behindStart(sql, round.from);
+  const place = sql.unsafe(round.from === undefined ? "" : PLACE);
   return sql`
     head AS MATERIALIZED (
       SELECT job_type, priority ${place}, count(*) AS seen, count(*) FILTER (

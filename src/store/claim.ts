@@ -7,7 +7,7 @@ import type { Status } from "../job/status.ts";
 import type { ClaimRow, LeaseRow, SeatRow } from "./claim-statement.ts";
 import { callsStatement, claimStatement, seatsStatement } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
-import { type LaneStarts, toldOf } from "./lane-starts.ts";
+import { type LaneStarts, timedFrom } from "./lane-starts.ts";
 import { unlessInTheWay } from "./retry-statement.ts";
 import type { Claimer, LaneStart, Lease, Reclaimed, Seat, SeatLease } from "./rows.ts";
 import { quickly } from "./statement-text.ts";
@@ -121,7 +121,7 @@ async function inRounds<R extends LeaseRow, L>(
       look: wideRounds === 0 ? null : Math.min(MOST_LOOKED_AT, limit * 2 ** wideRounds),
       from,
     };
-    const rows = await toldOf(starts, from, () => unlessInTheWay((wary) => run({ ...how, wary })));
+    const rows = await timedFrom(starts, from, () => unlessInTheWay((wary) => run({ ...how, wary })));
     const before = claimed.ended.length;
     claimed.deadSeats = rows[0]?.dead_seats ?? 0;
     const asked = limit - claimed.deadSeats;

@@ -4,7 +4,7 @@
  * statement and one commit from the producer to the push, where waiting and being claimed would take two of each.
  */
 import type { KeptKinds } from "../job/events.ts";
-import { FACTS_BYTES, FROM_START, type LeaseRow, lanesOf } from "./claim-statement.ts";
+import { behindStart, FACTS_BYTES, type LeaseRow, lanesOf } from "./claim-statement.ts";
 import { seatsOf } from "./claim-takers.ts";
 import type { Sql } from "./db.ts";
 import { type EventColumns, eventsOf, isKept } from "./event-rows.ts";
@@ -144,7 +144,7 @@ function handed(sql: Sql, { maxBytes, from }: HandOff) {
     queued AS MATERIALIZED (
       SELECT min(l.priority) AS priority FROM lane l CROSS JOIN LATERAL (
         SELECT FROM ai_ready r WHERE r.job_type = l.job_type AND r.priority = l.priority AND r.run_at <= now()
-          ${sql.unsafe(from === undefined ? "" : `AND ${FROM_START}`)}
+          ${behindStart(sql, from)}
         ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT 1) due
     ), handed AS MATERIALIZED (
       SELECT f.ord, f.job_id, s.worker_id, s.instance_id, now() AS at FROM (

@@ -4,7 +4,7 @@
  * statement_timeout. So a survey passes over it once a second and remembers the first row of each lane, and claims, looks at
  * what is due and hand-offs begin there; between surveys a step passes over what has died since (docs/decisions/025).
  */
-import { startsOf } from "./claim-statement.ts";
+import { behindStart, startsOf } from "./claim-statement.ts";
 import type { Database, Sql } from "./db.ts";
 import { LANE_FRONTS } from "./lookups.ts";
 import { oldestXminSeconds } from "./oldest-xmin.ts";
@@ -57,18 +57,19 @@ export function fromStarts<T>(
   types: readonly string[],
   look: (from: readonly LaneStart[] | undefined) => Promise<T>,
 ): Promise<T> {
-  return toldOf(starts, starts?.of(types), look);
+  const from = starts?.of(types);
+  return timedFrom(starts, from, () => look(from));
 }
 
-/** Looks from there; of a look from the front it is told how long it took. */
-export async function toldOf<T, F extends readonly LaneStart[] | undefined>(
+/** Runs a look that begins there; of one from the front they are told how long it took. */
+export async function timedFrom<T>(
   starts: LaneStarts | undefined,
-  from: F,
-  look: (from: F) => Promise<T>,
+  from: readonly LaneStart[] | undefined,
+  look: () => Promise<T>,
 ): Promise<T> {
   const since = performance.now();
   try {
-    return await look(from);
+    return await look();
   } finally {
     if (from === undefined) starts?.took(performance.now() - since);
   }
@@ -178,10 +179,10 @@ const START = `CASE WHEN f.run_at < ${YOUNGEST} THEN f.run_at ELSE ${YOUNGEST} E
 async function stepped(sql: Sql, starts: readonly LaneStart[]): Promise<LaneStart[]> {
   const rows = await sql<LaneStart[]>`
     WITH ${startsOf(sql, starts)}
-    SELECT w.job_type AS type, w.priority, ${sql.unsafe(START)} FROM walk w LEFT JOIN LATERAL (
+    SELECT l.job_type AS type, l.priority, ${sql.unsafe(START)} FROM walk l LEFT JOIN LATERAL (
       SELECT r.run_at, r.id FROM ai_ready r
-      WHERE r.job_type = w.job_type AND r.priority = w.priority AND (r.run_at, r.id) >= (w.from_at, w.from_id)
+      WHERE r.job_type = l.job_type AND r.priority = l.priority ${behindStart(sql, starts)}
       ORDER BY r.job_type, r.priority, r.run_at, r.id LIMIT 1) f ON true
-    ORDER BY w.job_type, w.priority`;
+    ORDER BY l.job_type, l.priority`;
   return [...rows];
 }

@@ -3,8 +3,8 @@ import { expect, vi } from "vitest";
 import { clear, fill } from "../../bench/backlog.ts";
 import { holdSnapshot } from "../../bench/harness/hold-snapshot.ts";
 import { planOf } from "../../bench/plan.ts";
-import { type ClaimOptions, claim, claimStatement } from "../../src/store/claim.ts";
-import { type Database, HOT, openPool } from "../../src/store/db.ts";
+import { claim, claimStatement } from "../../src/store/claim.ts";
+import { HOT, openPool } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { due } from "../../src/store/due.ts";
 import type { LaneStarts } from "../../src/store/lane-starts.ts";
@@ -13,11 +13,7 @@ import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
 import { claimAs, claimSeats, expectNoDrift, givenJob, givenSeat, newJob } from "../support/jobs.ts";
 import { given } from "../support/way.ts";
-import { fixed, past, startAt } from "./lane-places.ts";
-
-async function idsOf(db: Database, more: Partial<ClaimOptions>): Promise<string[]> {
-  return (await claimAs(db, "w1", more)).map(({ jobId }) => jobId);
-}
+import { fixed, idsOf, past, startAt } from "./lane-places.ts";
 
 test("a claim begins at the starts; one that gets nothing says so, and is not short of what lies in front", async ({
   db,

@@ -1,18 +1,13 @@
 /** Where claims begin while a snapshot is held: surveys, steps, and what they cost. */
 import { expect, vi } from "vitest";
-import type { ClaimOptions } from "../../src/store/claim.ts";
 import type { Database } from "../../src/store/db.ts";
 import { dispatch } from "../../src/store/dispatch.ts";
 import { createLaneStarts } from "../../src/store/lane-starts.ts";
 import { test } from "../support/db.ts";
 import { claimAs, givenJob, newJob } from "../support/jobs.ts";
-import { fixed, past, startAt } from "./lane-places.ts";
+import { fixed, idsOf, past, startAt } from "./lane-places.ts";
 
 const SLOW_MS = 100;
-
-async function idsOf(db: Database, more: Partial<ClaimOptions>): Promise<string[]> {
-  return (await claimAs(db, "w1", more)).map(({ jobId }) => jobId);
-}
 
 /** With a clock of its own, where every snapshot is old enough. */
 function surveyed(db: Database, oldSnapshotSeconds = 0) {

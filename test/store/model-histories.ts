@@ -19,10 +19,10 @@ import { endSessions, openSessions } from "../../src/store/sessions.ts";
 import { pauseType, resumeType } from "../../src/store/type-pause.ts";
 import { django } from "../support/django.ts";
 import { claimAs, claimSeats, done, expire, newJob, opening, replayAs } from "../support/jobs.ts";
-import type { Body, Model } from "../support/model.ts";
+import type { Model } from "../support/model.ts";
+import { back, body, MAX_DELIVERIES, none, recent, stepsIn, type } from "../support/model-steps.ts";
 import { expectSameRows } from "./model-rows.ts";
 
-const MAX_DELIVERIES = 2;
 const AT_ONCE = { baseMs: 0, maxMs: 0, jitter: 0 };
 const HOUR_MS = 3_600_000;
 
@@ -37,62 +37,17 @@ interface World {
   step: number;
 }
 
-type Step = (world: World) => Promise<void>;
+const { said, onLease, onJob } = stepsIn<World>();
 
-const type = fc.constantFrom("a", "b", "c");
 const types = fc.oneof(fc.constant<string[]>([]), fc.subarray(["a", "b", "c"]));
 const worker = fc.constantFrom("w1", "w2", "ai-worker");
 const instance = fc.constantFrom("i1", "i2");
 const request = fc.constantFrom(null, "r1", "r2");
-const body: fc.Arbitrary<Body> = fc.record({
-  type,
-  priority: fc.integer({ min: -1, max: 1 }),
-  maxAttempts: fc.integer({ min: 1, max: 2 }),
-});
 /** By an id that may be known, or by a key that may be. */
 const named = fc.oneof(
   fc.integer({ min: 0, max: 9 }).map((n) => ({ id: `j${n}`, key: null })),
   fc.integer({ min: 0, max: 3 }).map((n) => ({ id: "", key: `k${n}` })),
 );
-/** Recent leases and jobs are met more often than old ones. */
-const back = fc.nat(5);
-const recent = <T>(list: T[], at: number): T | undefined => list[list.length - 1 - (at % list.length)];
-
-function said<T extends unknown[]>(
-  arbitrary: fc.Arbitrary<T>,
-  name: string,
-  run: (w: World, ...args: T) => Promise<void>,
-) {
-  return arbitrary.map((args) => {
-    const step: Step = (world) => run(world, ...args);
-    return Object.assign(step, { [fc.toStringMethod]: () => `${name}(${JSON.stringify(args).slice(1, -1)})` });
-  });
-}
-
-/** A step on a lease that was got before, current or not. */
-const onLease = <T extends unknown[]>(
-  name: string,
-  more: fc.Arbitrary<T>,
-  run: (w: World, lease: LeaseRef, ...args: T) => Promise<void>,
-) =>
-  said(fc.tuple(back, more), name, async (w, at, args) => {
-    const lease = recent(w.leases, at);
-    if (lease !== undefined) await run(w, lease, ...args);
-  });
-
-/** A step on a job that is there. */
-const onJob = <T extends unknown[]>(
-  name: string,
-  more: fc.Arbitrary<T>,
-  run: (w: World, jobId: string, ...args: T) => Promise<void>,
-) =>
-  said(fc.tuple(back, more), name, async (w, at, args) => {
-    const jobId = recent([...w.model.jobs.keys()], at);
-    if (jobId !== undefined) await run(w, jobId, ...args);
-  });
-
-const none = fc.constant([] as []);
-
 async function claimStep(w: World, workerId: string, types: string[], limit: number, requestId: string | null) {
   const expected = w.model.claim(workerId, types, limit, requestId);
   const leases = await claimAs(w.db, workerId, { types, limit, requestId });

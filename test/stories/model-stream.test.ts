@@ -13,20 +13,12 @@ import { LeaseVerdict, ReportStatus } from "../../src/gen/aibroker/v1/worker_ser
 import { expectSameRows } from "../store/model-rows.ts";
 import { API_TOKEN, startTestBroker, type TestBroker } from "../support/broker.ts";
 import { test } from "../support/db.ts";
-import { type Body, Model } from "../support/model.ts";
+import { Model } from "../support/model.ts";
+import { back, body, MAX_DELIVERIES, none, recent, STILL, stepsIn, word } from "../support/model-steps.ts";
 import { openWork, type RawWork } from "../support/raw-work.ts";
 import { withToken } from "../support/rpc-clients.ts";
 
 const RUNS = Number(process.env["MODEL_RUNS"] ?? 12);
-const MAX_DELIVERIES = 2;
-/** No lease runs out, no cancel is carried out late: only steps move jobs. */
-const STILL = {
-  RECLAIM_EVERY_MS: "60000",
-  POLL_EVERY_MS: "1000",
-  BACKOFF_BASE_MS: "0",
-  CANCEL_GRACE_MS: "3600000",
-  MAX_DELIVERIES: String(MAX_DELIVERIES),
-};
 const WORKER = "w1";
 /** A push that is missing makes each try of a shrinking history as long as this. */
 const PUSH_WITHIN_MS = 2_000;
@@ -49,48 +41,9 @@ interface World {
 
 type Step = (world: World) => Promise<void>;
 
-function said<T extends unknown[]>(
-  arbitrary: fc.Arbitrary<T>,
-  name: string,
-  run: (w: World, ...args: T) => Promise<void>,
-) {
-  return arbitrary.map((args) => {
-    const step: Step = (world) => run(world, ...args);
-    return Object.assign(step, { [fc.toStringMethod]: () => `${name}(${JSON.stringify(args).slice(1, -1)})` });
-  });
-}
+const { said, onLease, onJob } = stepsIn<World>();
 
-const back = fc.nat(5);
-const recent = <T>(list: T[], at: number): T | undefined => list[list.length - 1 - (at % list.length)];
-
-const onLease = <T extends unknown[]>(
-  name: string,
-  more: fc.Arbitrary<T>,
-  run: (w: World, lease: World["leases"][0], ...args: T) => Promise<void>,
-) =>
-  said(fc.tuple(back, more), name, async (w, at, args) => {
-    const lease = recent(w.leases, at);
-    if (lease !== undefined) await run(w, lease, ...args);
-  });
-
-const onJob = (name: string, run: (w: World, jobId: string) => Promise<void>) =>
-  said(fc.tuple(back), name, async (w, at) => {
-    const jobId = recent([...w.model.jobs.keys()], at);
-    if (jobId !== undefined) await run(w, jobId);
-  });
-
-/** The name of a value of the wire; what the enum does not have is undefined. */
-const word = (names: Record<string, number>, value: number | undefined) =>
-  Object.keys(names).find((name) => names[name] === value);
-
-const none = fc.constant([] as []);
 const seats = fc.integer({ min: 0, max: 3 });
-const body: fc.Arbitrary<Body> = fc.record({
-  type: fc.constantFrom("a", "b"),
-  priority: fc.integer({ min: -1, max: 1 }),
-  maxAttempts: fc.integer({ min: 1, max: 2 }),
-});
-
 const DISPATCH = said(fc.tuple(fc.array(body, { minLength: 1, maxLength: 3 })), "dispatch", async (w, bodies) => {
   const given = bodies.map((rest, n) => ({ id: `j${w.step}-${n}`, ...rest }));
   const { results } = await w.jobs.dispatch({ jobs: given.map((job) => ({ ...job, payloadJson: "{}" })) });
@@ -99,11 +52,11 @@ const DISPATCH = said(fc.tuple(fc.array(body, { minLength: 1, maxLength: 3 })), 
 });
 
 const OPERATORS = [
-  onJob("cancel", async (w, id) => {
+  onJob("cancel", none, async (w, id) => {
     const { results } = await w.jobs.cancelJobs({ jobIds: [id] });
     expect(word(CancelStatus, results[0]?.status)).toBe(w.model.cancel(id, "later"));
   }),
-  onJob("retry", async (w, id) => {
+  onJob("retry", none, async (w, id) => {
     const { results } = await w.jobs.retryJobs({ jobIds: [id] });
     expect(word(RetryStatus, results[0]?.status)).toBe(w.model.retry(id));
   }),

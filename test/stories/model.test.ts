@@ -14,20 +14,11 @@ import { expectSameRows } from "../store/model-rows.ts";
 import { API_TOKEN, startTestBroker, type TestBroker, WORKER_TOKEN } from "../support/broker.ts";
 import { test } from "../support/db.ts";
 import { claimSeats, expire, opening } from "../support/jobs.ts";
-import { type Body, Model } from "../support/model.ts";
+import { Model } from "../support/model.ts";
+import { back, body, labelled, MAX_DELIVERIES, none, recent, STILL, type, word } from "../support/model-steps.ts";
 import { readError, transports } from "../support/rpc-clients.ts";
 
 const RUNS = Number(process.env["MODEL_RUNS"] ?? 12);
-const MAX_DELIVERIES = 2;
-/** Nothing moves by itself: the loops would act between a step and its comparison. */
-const STILL = {
-  RECLAIM_EVERY_MS: "60000",
-  POLL_EVERY_MS: "1000",
-  BACKOFF_BASE_MS: "0",
-  CANCEL_GRACE_MS: "3600000",
-  MAX_DELIVERIES: String(MAX_DELIVERIES),
-};
-
 type Via = { worker: Client<typeof WorkerService>; jobs: Client<typeof JobService> };
 
 interface World {
@@ -43,21 +34,12 @@ type Step = (world: World) => Promise<void>;
 
 /** Which transport the call goes by. */
 const way = fc.nat(6);
-const type = fc.constantFrom("a", "b", "c");
 const types = fc.oneof(fc.constant<string[]>([]), fc.subarray(["a", "b", "c"]));
 const worker = fc.constantFrom("w1", "w2");
-const body: fc.Arbitrary<Body> = fc.record({
-  type,
-  priority: fc.integer({ min: -1, max: 1 }),
-  maxAttempts: fc.integer({ min: 1, max: 2 }),
-});
 const named = fc.oneof(
   fc.integer({ min: 0, max: 9 }).map((n) => ({ id: `j${n}`, key: "" })),
   fc.integer({ min: 0, max: 3 }).map((n) => ({ id: "", key: `k${n}` })),
 );
-const back = fc.nat(5);
-const recent = <T>(list: T[], at: number): T | undefined => list[list.length - 1 - (at % list.length)];
-
 function said<T extends unknown[]>(
   arbitrary: fc.Arbitrary<T>,
   name: string,
@@ -65,7 +47,7 @@ function said<T extends unknown[]>(
 ) {
   return fc.tuple(way, arbitrary).map(([by, args]) => {
     const step: Step = (world) => run(world, world.ways[by % world.ways.length] as Via, ...args);
-    return Object.assign(step, { [fc.toStringMethod]: () => `${name}(${JSON.stringify(args).slice(1, -1)})` });
+    return labelled(step, name, args);
   });
 }
 
@@ -84,12 +66,6 @@ const onJob = (name: string, run: (w: World, via: Via, jobId: string) => Promise
     const jobId = recent([...w.model.jobs.keys()], at);
     if (jobId !== undefined) await run(w, via, jobId);
   });
-
-/** The name of a value of the wire; what the enum does not have is undefined. */
-const word = (names: Record<string, number>, value: number | undefined) =>
-  Object.keys(names).find((name) => names[name] === value);
-
-const none = fc.constant([] as []);
 
 /** The answers to jobs that the model has just handed out, which learns their tokens by it. */
 function handedOut(

@@ -1,5 +1,4 @@
 /** What is done to a service on a working day, and what the harness does to itself. */
-
 import { until } from "../../support/until.ts";
 import type { Cell } from "../cell.ts";
 import { pass } from "../pace.ts";

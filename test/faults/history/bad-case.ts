@@ -1,6 +1,6 @@
 /** Runs that went well, with one line changed; and what a rule shows of them. */
 import { checkHistory, type Violation } from "./check.ts";
-import type { CallRecord, Item } from "./record.ts";
+import type { CallRecord, Item, Op } from "./record.ts";
 import type { EventVersion, FinalRow, JobVersion, ResultVersion, RowVersion } from "./rows.ts";
 import { SampleRun } from "./sample-run.ts";
 import type { Options } from "./violation.ts";
@@ -85,4 +85,11 @@ export function itemOf({ records }: Written, op: CallRecord["op"], phase: CallRe
 
 export function without<T>(list: T[], one: T | undefined): void {
   if (one !== undefined) list.splice(list.indexOf(one), 1);
+}
+
+/** For a case's spoil: of no call of this kind is anything written down. */
+export function unheard(op: Op): BadCase["spoil"] {
+  return ({ records }) => {
+    for (const record of records.filter((one) => one.op === op)) without(records, record);
+  };
 }

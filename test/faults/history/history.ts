@@ -88,7 +88,8 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
   const hellos = records.flatMap(({ op, phase, instance, at, items = [] }) =>
     op === "hello" && phase === "invoke" && instance !== undefined ? [{ instance, began: at, items }] : [],
   );
-  const repeats = repeatsOf(records);
+  const calls = callsOf(records);
+  const repeats = repeatsOf(calls);
   const of = (job: string) => {
     const known = histories.get(job);
     if (known !== undefined) return known;
@@ -96,7 +97,7 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
     histories.set(job, fresh);
     return fresh;
   };
-  for (const act of actsOf(records)) of(jobOf(act)).acts.push(act);
+  for (const act of actsOf(records, calls)) of(jobOf(act)).acts.push(act);
   const versions = new Map<string, JobVersion[]>();
   for (const row of [...rows].sort((a, b) => a.nth - b.nth)) {
     const history = of(row.job);
@@ -124,17 +125,11 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
   return histories;
 }
 
-function repeatsOf(records: CallRecord[]): Repeat[] {
-  const nameOf = ({ process, call }: CallRecord) => `${process} ${call}`;
-  const ends = new Map(
-    records.filter(({ phase }) => phase !== "invoke" && phase !== "told").map((one) => [nameOf(one), one]),
-  );
+function repeatsOf(calls: readonly Call[]): Repeat[] {
   const first = new Map<string, number>();
-  return records.flatMap((record) => {
-    const { op, phase, worker, note: request, at } = record;
-    if (op !== "claim" || phase !== "invoke" || request === undefined || worker === undefined) return [];
+  return calls.flatMap(({ invoke: { op, worker, note: request, at }, end }) => {
+    if (op !== "claim" || request === undefined || worker === undefined) return [];
     const name = JSON.stringify([worker, request]);
-    const end = ends.get(nameOf(record));
     const firstAt = first.get(name);
     if (firstAt === undefined) first.set(name, at);
     if (firstAt === undefined && (end?.sent ?? 1) === 1) return [];
@@ -148,20 +143,29 @@ function jobOf({ asked, answer }: Act): string {
   return answer?.job ?? asked?.job ?? "";
 }
 
-function actsOf(records: CallRecord[]): Act[] {
-  const open = new Map<string, { invoke: CallRecord; end: CallRecord | undefined }>();
-  const acts: Act[] = [];
+interface Call {
+  invoke: CallRecord;
+  end: CallRecord | undefined;
+}
+
+/** In the order in which they began. */
+function callsOf(records: readonly CallRecord[]): Call[] {
+  const calls = new Map<string, Call>();
   for (const record of records) {
     const name = `${record.process} ${record.call}`;
-    if (record.phase === "told") {
-      for (const answer of record.items ?? []) acts.push({ ...toAct(record, record), asked: null, answer });
-    } else if (record.phase === "invoke") open.set(name, { invoke: record, end: undefined });
-    else {
-      const call = open.get(name);
-      if (call !== undefined) call.end = record;
-    }
+    const call = calls.get(name);
+    if (record.phase === "invoke") calls.set(name, { invoke: record, end: undefined });
+    else if (record.phase !== "told" && call !== undefined) call.end = record;
   }
-  for (const { invoke, end } of open.values()) {
+  return [...calls.values()];
+}
+
+function actsOf(records: readonly CallRecord[], calls: readonly Call[]): Act[] {
+  const told = records.filter(({ phase }) => phase === "told");
+  const acts = told.flatMap((record) =>
+    (record.items ?? []).map((answer): Act => ({ ...toAct(record, record), asked: null, answer })),
+  );
+  for (const { invoke, end } of calls) {
     const asked = invoke.items ?? [];
     const answers = end?.phase === "ok" ? (end.items ?? []) : [];
     const act = toAct(invoke, end);
