@@ -40,13 +40,28 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
     );
   }
 
-  const storeAll = (jobs: NewJob[]) => run("dispatch", () => dispatch(sql, jobs, keptKinds));
+  async function storeAll(jobs: NewJob[]): Promise<Dispatched[]> {
+    const stored = await run("dispatch", () => dispatch(sql, jobs, keptKinds));
+    noteLanes(jobs);
+    return stored;
+  }
+
+  /** Whoever claims next finds them, also where claims begin at starts that were found before they were there. */
+  function noteLanes(jobs: NewJob[]): void {
+    let last: NewJob | undefined;
+    for (const job of jobs) {
+      if (job.type !== last?.type || job.priority !== last.priority) starts?.opened(job);
+      last = job;
+    }
+  }
 
   async function store(jobs: NewJob[], offer: Offer, handOff: HandOff): Promise<Dispatched[]> {
     try {
-      return await run("dispatch", () =>
+      const stored = await run("dispatch", () =>
         fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
       );
+      noteLanes(jobs);
+      return stored;
     } catch (err) {
       if (isTimeout(err)) {
         // To store it takes no look at the queue, which may be long over what a held snapshot keeps.

@@ -17,18 +17,22 @@ export interface LaneStarts {
   took(ms: number): void;
   /** A claim got nothing at the starts: what it was for may lie in front of them, so a survey is due soon. */
   missed(): void;
+  /** Jobs of this lane have been stored: where it is not known, it is from now on, from its front. */
+  opened(lane: Pick<LaneStart, "type" | "priority">): void;
 }
 
 export interface LaneStartsOptions {
   db: Pick<Database, "sql" | "surveys" | "drizzle">;
   /** Told where a survey or a step fails: claims go on from where they began. */
   onError: (err: unknown) => void;
-  /** Told of each survey, which may have found what nobody knew of. */
+  /** Told after each survey that had starts before it or has them now: what a claim has missed may be found. */
   onSurvey?: () => void;
   /** In ms; performance.now unless told. */
   now?: () => number;
   /** Younger snapshots are gone before they are in the way. */
   oldSnapshotSeconds?: number;
+  /** A survey that takes Postgres less finds next to nothing dead, and claims go from the front. */
+  quickSurveyMs?: number;
 }
 
 /** A look from the front that takes no longer needs no help. */
@@ -36,6 +40,11 @@ const SLOW_MS = 15;
 /** One that takes longer has the lanes surveyed whether or not a snapshot is seen: a role may not see those of others. */
 const HOPELESS_MS = 1_000;
 const OLD_SNAPSHOT_S = 5;
+/**
+ * By the clock of Postgres: here all looks seem slow while this process is busy. A claim passes over the dead three times,
+ * a survey once.
+ */
+const QUICK_SURVEY_MS = SLOW_MS / 3;
 /** Between two surveys, and between two looks for an old snapshot; a survey takes a tenth of the time at most. */
 const AGAIN_MS = 1_000;
 const SHARE = 10;
@@ -86,8 +95,11 @@ export function createLaneStarts({
   onSurvey = () => undefined,
   now = () => performance.now(),
   oldSnapshotSeconds = OLD_SNAPSHOT_S,
+  quickSurveyMs = QUICK_SURVEY_MS,
 }: LaneStartsOptions): LaneStarts {
   let starts: LaneStart[] | undefined;
+  /** While a survey is under way, which may have begun before their jobs were there. */
+  let openedMeanwhile: LaneStart[] = [];
   let isHopeless = false;
   const survey = { isUnderWay: false, at: Number.NEGATIVE_INFINITY, endedAt: 0, tookMs: 0 };
   const step = { isUnderWay: false, at: Number.NEGATIVE_INFINITY };
@@ -96,9 +108,15 @@ export function createLaneStarts({
   async function makeSurvey(): Promise<void> {
     survey.isUnderWay = true;
     const since = now();
+    const hadStarts = starts !== undefined;
     let share = SHARE;
+    openedMeanwhile = [];
     try {
-      starts = await surveyed(db, starts ?? [], isHopeless ? 0 : oldSnapshotSeconds);
+      const found = await surveyed(db, starts ?? [], {
+        oldSnapshotSeconds: isHopeless ? 0 : oldSnapshotSeconds,
+        quickSurveyMs,
+      });
+      starts = openedMeanwhile.reduce((all, lane) => all && withLane(all, lane), found);
       isHopeless = false;
     } catch (err) {
       share = 1;
@@ -107,7 +125,7 @@ export function createLaneStarts({
     Object.assign(survey, { isUnderWay: false, endedAt: now(), tookMs: now() - since });
     survey.at = survey.endedAt + Math.max(AGAIN_MS, survey.tookMs * share);
     step.at = Math.max(step.at, survey.endedAt + STEP_MS);
-    if (starts !== undefined) onSurvey();
+    if (hadStarts || starts !== undefined) onSurvey();
   }
 
   /** Never rejects. */
@@ -143,7 +161,19 @@ export function createLaneStarts({
       survey.at = Math.min(survey.at, survey.endedAt + survey.tookMs * MISSED_SHARE);
       renew();
     },
+    opened({ type, priority }) {
+      if (starts === undefined && !survey.isUnderWay) return;
+      const lane = { type, priority, runAt: "-infinity", id: "0" };
+      if (survey.isUnderWay) openedMeanwhile.push(lane);
+      starts = starts && withLane(starts, lane);
+    },
   };
+}
+
+/** The same ones where it is among them, or there is no room. */
+function withLane(starts: LaneStart[], lane: LaneStart): LaneStart[] {
+  const isKnown = starts.some(({ type, priority }) => type === lane.type && priority === lane.priority);
+  return isKnown || starts.length >= MOST_LANES ? starts : [...starts, lane];
 }
 
 /**
@@ -153,10 +183,10 @@ export function createLaneStarts({
 async function surveyed(
   { surveys: sql, drizzle }: LaneStartsOptions["db"],
   known: readonly LaneStart[],
-  oldSnapshotSeconds: number,
+  { oldSnapshotSeconds, quickSurveyMs }: Required<Pick<LaneStartsOptions, "oldSnapshotSeconds" | "quickSurveyMs">>,
 ): Promise<LaneStart[] | undefined> {
   if (oldSnapshotSeconds > 0 && (await oldestXminSeconds({ drizzle })) < oldSnapshotSeconds) return undefined;
-  const rows = await sql<(LaneStart & { empty: boolean })[]>`
+  const rows = await sql<(LaneStart & { empty: boolean | null; ms: number })[]>`
     WITH RECURSIVE ${sql.unsafe(LANE_FRONTS)}, lane AS (
       SELECT job_type, priority, run_at, id, false AS empty FROM walk
       UNION ALL
@@ -164,11 +194,15 @@ async function surveyed(
         ${known.map(({ priority }) => String(priority))}::text[]::int[]) AS k (job_type, priority)
       WHERE (k.job_type, k.priority) NOT IN (SELECT job_type, priority FROM walk)
     )
-    SELECT job_type AS type, priority, empty, ${sql.unsafe(START)} FROM lane f
-    ORDER BY empty, job_type, priority LIMIT ${MOST_LANES + 1}`;
+    SELECT f.*, extract(epoch FROM clock_timestamp() - statement_timestamp())::float8 * 1000 AS ms
+    FROM (SELECT) always LEFT JOIN (
+      SELECT job_type AS type, priority, empty, ${sql.unsafe(START)} FROM lane f
+      ORDER BY empty, job_type, priority LIMIT ${MOST_LANES + 1}) f ON true`;
+  if ((rows[0]?.ms ?? 0) < quickSurveyMs) return undefined;
   // Of empty ones as many as there is room for.
   if (rows.at(MOST_LANES)?.empty === false) return undefined;
-  return rows.slice(0, MOST_LANES).map(({ empty: _, ...start }) => start);
+  const lanes = rows.filter(({ empty }) => empty !== null).slice(0, MOST_LANES);
+  return lanes.map(({ empty: _, ms: __, ...start }) => start);
 }
 
 /** Of a first row `f`, or of none. */

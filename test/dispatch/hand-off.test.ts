@@ -61,6 +61,25 @@ test("one statement takes a job from its producer to its worker", async ({ db, u
   await expectNoDrift(db);
 });
 
+test("each lane that jobs went into is told of, whether a seat got them or not", async ({ db }) => {
+  const starts = { of: () => [], took: () => undefined, missed: () => undefined, opened: vi.fn() };
+  const offer = vi.fn((): Offer | undefined => undefined);
+  const store = createHandOff({
+    sql: db.sql,
+    waiters: { offer, lookNow: () => undefined },
+    run: (_move, run) => run(),
+    leaseMs: 60_000,
+    maxAnswerBytes: 3_000_000,
+    starts,
+  });
+  const told = () => starts.opened.mock.calls.splice(0).map(([{ type, priority }]) => `${type} ${priority}`);
+  await store([newJob(), newJob(), newJob({ priority: 3 }), newJob({ type: "embedding", priority: 3 })]);
+  expect(told()).toEqual(["ocr 0", "ocr 3", "embedding 3"]);
+  offer.mockReturnValue({ types: ["ocr"], seats: [], close: () => undefined, lost: () => undefined });
+  await store([newJob()]);
+  expect(told()).toEqual(["ocr 0"]);
+});
+
 test("jobs beyond the free seats wait, and come as seats become free", async ({ db, url }) => {
   await using broker = await startCounting(url);
   const worker = await broker.connect({ max: 1 });

@@ -65,7 +65,7 @@ test("a look that fails is told of as a slow one is: a claim that cannot pass ov
   url,
 }) => {
   const took = vi.fn();
-  const starts: LaneStarts = { of: () => undefined, took, missed: () => undefined };
+  const starts: LaneStarts = { of: () => undefined, took, missed: () => undefined, opened: () => undefined };
   await db.sql.begin(async (tx) => {
     await tx`LOCK TABLE ai_type_pause IN ACCESS EXCLUSIVE MODE`;
     const hurried = given(openPool({ url, statementTimeoutMs: 50, lockTimeoutMs: 5_000 }, 1, HOT));

@@ -12,6 +12,7 @@ export const fixed = (from: LaneStart[], missed: () => void = () => undefined): 
   of: () => from,
   took: () => undefined,
   missed,
+  opened: () => undefined,
 });
 
 /** Where the job of this id stands. */
