@@ -97,9 +97,7 @@ export function createLaneStarts({
   oldSnapshotSeconds = OLD_SNAPSHOT_S,
   quickSurveyMs = QUICK_SURVEY_MS,
 }: LaneStartsOptions): LaneStarts {
-  let starts: LaneStart[] | undefined;
-  /** While a survey is under way, which may have begun before their jobs were there. */
-  let openedMeanwhile: LaneStart[] = [];
+  const known = createKnownLanes();
   let isHopeless = false;
   const survey = { isUnderWay: false, at: Number.NEGATIVE_INFINITY, endedAt: 0, tookMs: 0 };
   const step = { isUnderWay: false, at: Number.NEGATIVE_INFINITY };
@@ -108,15 +106,11 @@ export function createLaneStarts({
   async function makeSurvey(): Promise<void> {
     survey.isUnderWay = true;
     const since = now();
-    const hadStarts = starts !== undefined;
+    const hadStarts = known.starts !== undefined;
     let share = SHARE;
-    openedMeanwhile = [];
     try {
-      const found = await surveyed(db, starts ?? [], {
-        oldSnapshotSeconds: isHopeless ? 0 : oldSnapshotSeconds,
-        quickSurveyMs,
-      });
-      starts = openedMeanwhile.reduce((all, lane) => all && withLane(all, lane), found);
+      const needs = { oldSnapshotSeconds: isHopeless ? 0 : oldSnapshotSeconds, quickSurveyMs };
+      await known.survey((starts) => surveyed(db, starts, needs));
       isHopeless = false;
     } catch (err) {
       share = 1;
@@ -125,7 +119,7 @@ export function createLaneStarts({
     Object.assign(survey, { isUnderWay: false, endedAt: now(), tookMs: now() - since });
     survey.at = survey.endedAt + Math.max(AGAIN_MS, survey.tookMs * share);
     step.at = Math.max(step.at, survey.endedAt + STEP_MS);
-    if (hadStarts || starts !== undefined) onSurvey();
+    if (hadStarts || known.starts !== undefined) onSurvey();
   }
 
   /** Never rejects. */
@@ -135,7 +129,7 @@ export function createLaneStarts({
     try {
       const next = await stepped(db.sql, from);
       // Else a survey came between, and may have found rows in front.
-      if (starts === from) starts = next;
+      if (known.starts === from) known.starts = next;
     } catch (err) {
       onError(err);
     }
@@ -145,13 +139,13 @@ export function createLaneStarts({
   function renew(): void {
     const since = now();
     if (!survey.isUnderWay && since >= survey.at) void makeSurvey();
-    else if (starts !== undefined && !step.isUnderWay && since >= step.at) void makeStep(starts);
+    else if (known.starts !== undefined && !step.isUnderWay && since >= step.at) void makeStep(known.starts);
   }
 
   return {
     of(types) {
-      if (starts !== undefined) renew();
-      return types.length === 0 ? starts : starts?.filter(({ type }) => types.includes(type));
+      if (known.starts !== undefined) renew();
+      return types.length === 0 ? known.starts : known.starts?.filter(({ type }) => types.includes(type));
     },
     took(ms) {
       if (ms >= HOPELESS_MS) isHopeless = true;
@@ -161,13 +155,31 @@ export function createLaneStarts({
       survey.at = Math.min(survey.at, survey.endedAt + survey.tookMs * MISSED_SHARE);
       renew();
     },
-    opened({ type, priority }) {
-      if (starts === undefined && !survey.isUnderWay) return;
+    opened: known.opened,
+  };
+}
+
+/** The starts, and what is opened while a survey is under way: it may have begun before their jobs were there. */
+function createKnownLanes() {
+  let meanwhile: LaneStart[] | undefined;
+  const known = {
+    starts: undefined as LaneStart[] | undefined,
+    async survey(make: (starts: LaneStart[]) => Promise<LaneStart[] | undefined>): Promise<void> {
+      meanwhile = [];
+      try {
+        const found = await make(known.starts ?? []);
+        known.starts = found && meanwhile.reduce(withLane, found);
+      } finally {
+        meanwhile = undefined;
+      }
+    },
+    opened({ type, priority }: Pick<LaneStart, "type" | "priority">): void {
       const lane = { type, priority, runAt: "-infinity", id: "0" };
-      if (survey.isUnderWay) openedMeanwhile.push(lane);
-      starts = starts && withLane(starts, lane);
+      meanwhile?.push(lane);
+      known.starts = known.starts && withLane(known.starts, lane);
     },
   };
+  return known;
 }
 
 /** The same ones where it is among them, or there is no room. */

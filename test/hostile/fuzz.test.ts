@@ -99,7 +99,7 @@ async function withstandsFuzz(
 ): Promise<Map<string, number>> {
   known.drawn.clear();
   const mark = broker.mark();
-  const rss = { before: await broker.settled(), peak: 0, after: 0 };
+  const rss = { before: await broker.settled(), peak: 0, kept: 0, after: 0 };
   await client.figures();
   const before = await client.after(CALLS);
   const since = performance.now();
@@ -108,6 +108,7 @@ async function withstandsFuzz(
   const tookMs = performance.now() - since;
   const during = await client.after(CALLS);
   rss.peak = peak.mb();
+  rss.kept = await broker.collected();
   rss.after = await memoryBack(broker, rss.before);
   const size = count(cases, "cases");
   await tell(context, { size, rounds: 1, tookMs, before, during, p99BoundMs: P99_MS, why: WHY, rss, postgres });

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { until } from "../support/until.ts";
+import { connectInspector } from "./inspector.ts";
 
 export const WORKER_TOKEN = "hostile-worker-token";
 export const API_TOKEN = "hostile-api-token";
@@ -27,7 +28,9 @@ export interface HostileBroker {
   logText(): string;
   /** Its resident memory in MB, as it stands. */
   rss(): Promise<number>;
-  /** The same after everything that can be collected has been, the lower of a few looks. */
+  /** The same after everything that can be collected has been. */
+  collected(): Promise<number>;
+  /** The same after its allocator has returned what is free, too, the lower of a few looks. */
   settled(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -57,7 +60,7 @@ export async function startHostileBroker(
   };
   const inspector = await until("the inspector listens", told(/Debugger listening on (ws:\S+)/), 30_000);
   const url = await until("the broker has printed its address", told(/listening on (http\S+)/), 30_000);
-  const collect = await collector(inspector);
+  const { collect, trim } = await connectInspector(inspector);
   const pid = child.pid as number;
   const rss = () => residentMb(pid);
   return {
@@ -73,10 +76,15 @@ export async function startHostileBroker(
     faults: (mark = 0) => faultsOf(texts.stderr.slice(mark)),
     mark: () => texts.stderr.length,
     logText: () => texts.stderr,
+    async collected() {
+      await collect();
+      return await rss();
+    },
     async settled() {
       const looks: number[] = [];
       while (looks.length < 3) {
         await collect();
+        await trim();
         looks.push(await rss());
       }
       return Math.min(...looks);
@@ -123,28 +131,4 @@ interface Logged {
 export async function residentMb(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / MB;
-}
-
-/** What asks the process behind an inspector for a full collection, and resolves when that is done. */
-async function collector(address: string): Promise<() => Promise<void>> {
-  const socket = new WebSocket(address);
-  const waiting = new Map<number, () => void>();
-  socket.addEventListener("message", ({ data }) => {
-    const { id } = JSON.parse(String(data)) as { id?: number };
-    if (id !== undefined) waiting.get(id)?.();
-  });
-  await new Promise<void>((resolve, reject) => {
-    socket.addEventListener("open", () => resolve());
-    socket.addEventListener("error", () => reject(new Error(`no inspector answers at ${address}`)));
-  });
-  let last = 0;
-  return () =>
-    new Promise((resolve) => {
-      const id = ++last;
-      waiting.set(id, () => {
-        waiting.delete(id);
-        resolve();
-      });
-      socket.send(JSON.stringify({ id, method: "HeapProfiler.collectGarbage" }));
-    });
 }

@@ -13,7 +13,18 @@ export interface Row {
   told: Told | undefined;
 }
 
-const HEAD = ["attack", "size", "p99 before", "p99 during", "ratio", "worst", "RSS before", "RSS peak", "RSS after"];
+const HEAD = [
+  "attack",
+  "size",
+  "p99 before",
+  "p99 during",
+  "ratio",
+  "worst",
+  "RSS before",
+  "RSS peak",
+  "RSS kept",
+  "RSS after",
+];
 
 /** Writes hostile.md into the folder that HOSTILE_REPORT names, anew after each file: a run that is cut off leaves one. */
 class HostileReport implements Reporter {
@@ -49,7 +60,9 @@ export function reportMarkdown(all: readonly Row[], commit: string, at: Date): s
     `${passed} of ${rows.length} passed on ${at.toISOString().slice(0, 10)}: ${machineLine(postgres)}; commit ${commit}.`,
     "Attacker, good client, broker and Postgres share the machine. The good client dispatches, claims, reports and asks, one",
     "call after the other; its times are in ms, of at least 500 calls before the attack and as many during it, the broker's",
-    "memory is in MB. An attack that is over sooner is made again until the good client has made its calls beside it.",
+    "memory is in MB. An attack that is over sooner is made again until the good client has made its calls beside it. RSS kept",
+    "is what stands once the attack is over and its garbage collected, RSS after is that without what glibc holds although it is",
+    "free (malloc_trim).",
     "",
     `| ${[...HEAD, "verdict"].join(" | ")} |`,
     `| --- | --- |${" ---: |".repeat(HEAD.length - 2)} --- |`,
@@ -68,7 +81,7 @@ function cells({ name, state, words, told }: Row): string[] {
     name,
     rounds === 1 ? size : `${size}, ${rounds} times`,
     ...[before.p99, during.p99, during.p99 / before.p99].map((number) => number.toFixed(1)),
-    ...[during.max, rss.before, rss.peak, rss.after].map((number) => number.toFixed(0)),
+    ...[during.max, rss.before, rss.peak, rss.kept, rss.after].map((number) => number.toFixed(0)),
     verdict(state, words, bound),
   ];
 }

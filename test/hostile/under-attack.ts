@@ -88,7 +88,7 @@ async function withstand(
   context: Pick<TestContext, "annotate" | "task">,
 ): Promise<void> {
   const mark = broker.mark();
-  const rss = { before: await broker.settled(), peak: 0, after: 0 };
+  const rss = { before: await broker.settled(), peak: 0, kept: 0, after: 0 };
   await client.figures();
   const before = await client.after(calls);
   const since = performance.now();
@@ -98,6 +98,7 @@ async function withstand(
   const during = await client.after(calls);
   rss.peak = Math.max(peak.mb(), await broker.rss());
   await release?.();
+  rss.kept = await broker.collected();
   rss.after = await memoryBack(broker, rss.before);
   const after = await client.after(sized(20, 40));
   const p99BoundMs = instead?.p99Ms ?? p99BoundOf(before);
@@ -130,7 +131,7 @@ async function attackBeside(broker: HostileBroker, client: GoodClient, attack: A
   }
 }
 
-/** Its memory once it is back where it was, or as it stands when the time for that is up. */
+/** Its memory once what it uses is back where it was, or as it stands when the time for that is up. */
 export async function memoryBack(broker: HostileBroker, before: number): Promise<number> {
   let mb = await broker.settled();
   const isBack = async () => {
