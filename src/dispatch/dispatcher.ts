@@ -102,12 +102,10 @@ export class Dispatcher implements Taker {
       types: group.types,
       seats,
       close: (leases) => end(() => this.#deliver(leases)),
-      lost: (leases) => {
+      lost: () => {
         // The queue may hold any of them: none is offered a seat until it is looked at.
         this.#due.forget();
-        // Which of them was for which seat is not known; the name is for the log.
-        const workerId = seats[0]?.workerId ?? "";
-        end(() => this.#options.giveBack(leases.map((lease) => ({ ...lease, workerId }))));
+        end(async () => undefined);
       },
     };
   }

@@ -2,11 +2,12 @@
 import type { KeptKinds } from "../job/events.ts";
 import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Sql } from "../store/db.ts";
-import { dispatch, tokenOf } from "../store/dispatch.ts";
+import { dispatch } from "../store/dispatch.ts";
 import { fromStarts, type LaneStarts } from "../store/lane-starts.ts";
 import type { Dispatched, HandOff, NewJob, SeatLease } from "../store/rows.ts";
 import { isTimeout } from "../store/statement-timeout.ts";
 import { newLeaseToken } from "./lease-token.ts";
+import { type LostClaims, NOT_WATCHED } from "./lost-claims.ts";
 import type { RunMove } from "./statement.ts";
 import type { Offer, Waiters } from "./waiters.ts";
 
@@ -19,6 +20,8 @@ export interface HandOffOptions {
   keptKinds?: KeptKinds;
   /** Absent: always from the front of each lane. */
   starts?: LaneStarts;
+  /** Absent: what went to a seat whose answer was lost runs out. */
+  lost?: Pick<LostClaims, "watch">;
 }
 
 /** More jobs at a time are better off in claims of many. */
@@ -28,7 +31,7 @@ const LONGEST_ID = 64;
 
 /** Stores the jobs; those that went to a seat are on their way to it, and have their lease in the answer. */
 export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Promise<Dispatched[]> {
-  const { sql, run, leaseMs, maxAnswerBytes: maxBytes, keptKinds, starts } = options;
+  const { sql, run, leaseMs, maxAnswerBytes: maxBytes, keptKinds, starts, lost = NOT_WATCHED } = options;
 
   /** For jobs that are alike, so that each seat is for its own job whichever of them is known already. */
   function offerFor(jobs: NewJob[]): Offer | undefined {
@@ -57,8 +60,10 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
 
   async function store(jobs: NewJob[], offer: Offer, handOff: HandOff): Promise<Dispatched[]> {
     try {
-      const stored = await run("dispatch", () =>
-        fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
+      const stored = await lost.watch(handOff.token, () =>
+        run("dispatch", () =>
+          fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
+        ),
       );
       noteLanes(jobs);
       return stored;
@@ -68,8 +73,8 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
         offer.close([]);
         return await storeAll(jobs);
       }
-      if (!mayHaveHappened(err)) offer.close([]);
-      else offer.lost(jobs.map(({ id: jobId }) => ({ jobId, token: tokenOf(handOff, jobId) })));
+      if (mayHaveHappened(err)) offer.lost();
+      else offer.close([]);
       throw err;
     }
   }

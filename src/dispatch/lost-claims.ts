@@ -1,7 +1,7 @@
 /**
- * Claims whose answer was lost between Postgres and the broker. What they have claimed is nobody's: no worker was told of it,
- * and it would lie there until its leases run out. It goes back unburnt; who repeats its Claim with its request_id in time
- * has it after all.
+ * Claims, and dispatches that went straight to a seat, whose answer was lost between Postgres and the broker. What they have
+ * leased is nobody's: no worker was told of it, and it would lie there until its leases run out. It goes back unburnt; who
+ * repeats its Claim with its request_id in time has it after all.
  */
 import type { Logger } from "pino";
 import { mayHaveHappened } from "../store/database-errors.ts";
@@ -37,7 +37,7 @@ export function createLostClaims({
   return new LostClaims({ ...options, find, lastsMs: statementTimeoutMs + COMMIT_MS });
 }
 
-const ANSWER_LOST = "the claim's answer was lost between Postgres and the broker";
+const ANSWER_LOST = "its answer was lost between Postgres and the broker";
 
 /** Where nobody looks after them. */
 export const NOT_WATCHED: Pick<LostClaims, "watch"> = { watch: (_token, claim) => claim() };
@@ -70,7 +70,10 @@ export class LostClaims {
     const since = this.#now();
     const found = await this.#options.find(tokens);
     for (const [workerId, leases] of Map.groupBy(found, (lease) => lease.workerId)) {
-      this.#options.log.warn({ worker: workerId, leases: leases.length }, "jobs go back whose claim had no answer");
+      this.#options.log.warn(
+        { worker: workerId, leases: leases.length },
+        "jobs go back that were leased by a statement without an answer",
+      );
       await this.#options.giveBack(workerId, leases, ANSWER_LOST);
     }
     for (const token of tokens) if ((this.#open.get(token) ?? 0) <= since) this.#open.delete(token);

@@ -6,7 +6,7 @@
  * small query a second.
  */
 import type { Due } from "../store/due.ts";
-import type { LeaseRef, Seat, SeatLease } from "../store/rows.ts";
+import type { Seat, SeatLease } from "../store/rows.ts";
 
 export interface WaitersOptions {
   /** Looks at the queue, counting at most `limit` due jobs of a type. */
@@ -29,8 +29,8 @@ export interface Offer {
   seats: Seat[];
   /** Must be called once, with the jobs that got a seat: they are sent, and the other seats are free again. */
   close(leases: SeatLease[]): void;
-  /** Or this, where nobody knows what became of it: leases that may have begun go back, and all seats are free again. */
-  lost(leases: LeaseRef[]): void;
+  /** Or this, where nobody knows what became of them: all seats are free again, once the queue has been looked at. */
+  lost(): void;
 }
 
 /** Takes jobs for many at once: the dispatcher of the streams. */

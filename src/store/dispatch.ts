@@ -70,11 +70,6 @@ async function store(
   }
 }
 
-/** Of the lease that a job gets which is handed off: known before the answer, for where it is lost. */
-export function tokenOf({ token }: HandOff, jobId: string): string {
-  return `${token}.${jobId}`;
-}
-
 /** What was known before, and what went to seats. */
 async function insertUnknown(
   sql: Sql,

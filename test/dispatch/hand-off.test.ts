@@ -1,10 +1,13 @@
 /** A dispatch that goes straight to a stream of this broker, on a real database. */
+import pino from "pino";
 import { describe, expect, vi } from "vitest";
 import { createHandOff } from "../../src/dispatch/hand-off.ts";
+import { LostClaims } from "../../src/dispatch/lost-claims.ts";
 import { type Move, NO_RECORDER } from "../../src/dispatch/recorder.ts";
 import type { Offer } from "../../src/dispatch/waiters.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { dispatch as dispatchOnly } from "../../src/store/dispatch.ts";
+import { leasesOfClaims } from "../../src/store/lost-leases.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
 import { expectNoDrift, givenJob, newJob, rowOf, statusOf } from "../support/jobs.ts";
@@ -32,10 +35,17 @@ const looked = (broker: { waiters: { offer(type: string, sizes: number[]): Offer
   });
 
 /** Over a line that is cut after the commit. */
-function handOffOver(broker: Pick<StreamBroker, "waiters">, sql: Sql, words: string) {
-  return createHandOff({
+function handOffOver({ waiters, moves }: Pick<StreamBroker, "waiters" | "moves">, sql: Sql, words: string) {
+  const lost = new LostClaims({
+    find: (tokens) => leasesOfClaims(sql, tokens),
+    giveBack: moves.giveBack,
+    log: pino({ level: "silent" }),
+    lastsMs: 0,
+  });
+  const dispatch = createHandOff({
     sql,
-    waiters: broker.waiters,
+    waiters,
+    lost,
     leaseMs: 60_000,
     maxAnswerBytes: 3_000_000,
     async run(_move, run) {
@@ -43,6 +53,7 @@ function handOffOver(broker: Pick<StreamBroker, "waiters">, sql: Sql, words: str
       throw new Error(words);
     },
   });
+  return { dispatch, lost };
 }
 
 test("one statement takes a job from its producer to its worker", async ({ db, url }) => {
@@ -143,8 +154,10 @@ test("an answer that is lost after its commit gives the job back, with no attemp
   await using broker = await startCounting(url);
   const worker = await broker.connect();
   await looked(broker);
-  const dispatch = handOffOver(broker, db.sql, "the line was cut");
+  const { dispatch, lost } = handOffOver(broker, db.sql, "the line was cut");
   await expect(dispatch([newJob({ id: "x" })])).rejects.toThrow("the line was cut");
+  expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", deliveries: 1 });
+  await lost.settle();
   await worker.got(1);
   expect(worker.ids()).toEqual(["x"]);
   expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", attempt_count: 1, deliveries: 2 });
@@ -159,8 +172,9 @@ test("a lost answer gives back every job of the batch, whichever of them had the
   await dispatchOnly(db.sql, [known]);
   await db.sql`DELETE FROM ai_ready`;
   await db.sql`UPDATE ai_job SET status = 'DONE', move = move + 1`;
-  const dispatch = handOffOver(broker, db.sql, "the line was cut");
+  const { dispatch, lost } = handOffOver(broker, db.sql, "the line was cut");
   await expect(dispatch([{ ...known, id: "other" }, newJob({ id: "fresh" })])).rejects.toThrow("the line was cut");
+  await lost.settle();
   await worker.got(1);
   expect(worker.ids()).toEqual(["fresh"]);
   expect(await rowOf(db, "fresh")).toMatchObject({ attempt_count: 1, deliveries: 2 });

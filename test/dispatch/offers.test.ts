@@ -161,16 +161,17 @@ describe("while an offer is open", () => {
     expect([released, outlet.said]).toEqual([["x"], []]);
   });
 
-  test("an answer that is lost gives back what may have begun, also when the database is away for now", async () => {
-    const { offer, opened, store, sessions, released } = await givenIdle({ takes: capacity(1) });
-    const { lease, session } = opened[0] as (typeof opened)[0];
-    store.fails = true;
-    offer("a")?.lost([lease("x")]);
-    await turn();
-    expect([session.free, released]).toEqual([1, []]);
-    store.fails = false;
-    await sessions.retryOwed();
-    expect(released).toEqual(["x"]);
+  test("an answer that is lost frees the seat, and none is offered until the queue has been looked at", async () => {
+    const { offer, opened, dispatcher } = await givenIdle({ takes: capacity(1) });
+    const { session } = opened[0] as (typeof opened)[0];
+    const first = offer("a");
+    expect(first).toBeDefined();
+    expect(session.free).toBe(0);
+    first?.lost();
+    expect(session.free).toBe(1);
+    expect(offer("a")).toBeUndefined();
+    dispatcher.looked(new Map(), dispatcher.looking());
+    expect(offer("a")).toBeDefined();
   });
 
   test("stopping waits until it is closed", async () => {
