@@ -18,8 +18,8 @@ const PACKED = 1;
 /** How a message is written: as JSON, or as the bytes of this one. */
 export type Form = "json" | DescMessage;
 
-/** Told of bytes as they come, it answers whether there are too many parts by now. */
-interface Count {
+/** Told of the bytes of one message as they come, it answers whether there are too many parts by now. */
+export interface Count {
   add(bytes: Uint8Array): boolean;
 }
 
@@ -142,9 +142,14 @@ class EnvelopeCount implements Count {
   }
 }
 
-/** Whether a whole message has too many parts. One takes a byte at least: most messages need no look. */
+/** Counts the parts of a message of that length; undefined: it cannot have too many, since each takes a byte at least. */
+export function partCount(length: number, form: Form): Count | undefined {
+  return length > MOST_FIELDS ? countOf(form) : undefined;
+}
+
+/** Whether a whole message has too many parts. */
 export function isCrowded(message: Uint8Array, form: Form): boolean {
-  return message.length > MOST_FIELDS && countOf(form).add(message);
+  return partCount(message.length, form)?.add(message) ?? false;
 }
 
 /** The same bytes; throws what the sender is told as soon as a message in them has too many parts. */

@@ -2,20 +2,21 @@
 import type { Http2ServerRequest } from "node:http2";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { crowded, isCrowded } from "./crowded.ts";
+import { type Count, crowded, partCount } from "./crowded.ts";
 
 const HEAD = 5;
 const COMPRESSED = 1;
 
 /**
  * Resolves with the message's bytes when the request has ended. Rejects with the ConnectError that its sender is told: too
- * large (as soon as it says so, the rest is not read), cut short, packed, none or more than one. It never resolves where
- * the client leaves: its call is over then.
+ * large or of too many parts (as soon as that is known, the rest is not read), cut short, packed, none or more than one. It
+ * never resolves where the client leaves: its call is over then.
  */
 export function readMessage(req: Http2ServerRequest, desc: DescMessage, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const body = new Body();
     let length: number | undefined;
+    let parts: Parts | undefined;
     const refuse = (error: ConnectError) => {
       req.off("data", take).pause();
       reject(error);
@@ -25,10 +26,13 @@ export function readMessage(req: Http2ServerRequest, desc: DescMessage, maxBytes
       const { bytes } = body;
       if (length === undefined && bytes.byteLength >= HEAD) {
         length = bytes.readUInt32BE(1);
-        if (length > maxBytes) refuse(tooLarge(length, maxBytes));
-        else if ((bytes.readUInt8(0) & COMPRESSED) !== 0) refuse(packed());
+        if (length > maxBytes) return refuse(tooLarge(length, maxBytes));
+        if ((bytes.readUInt8(0) & COMPRESSED) !== 0) return refuse(packed());
+        const count = partCount(length, desc);
+        if (count !== undefined) parts = new Parts(count);
       }
-      if (length !== undefined && bytes.byteLength > HEAD + length) refuse(extra());
+      if (length !== undefined && bytes.byteLength > HEAD + length) return refuse(extra());
+      if (parts?.areTooMany(bytes, LUMP)) refuse(crowded());
     };
     req.on("data", take);
     req.once("error", () => undefined);
@@ -36,11 +40,31 @@ export function readMessage(req: Http2ServerRequest, desc: DescMessage, maxBytes
       const { bytes } = body;
       if (bytes.byteLength === 0) return reject(missing());
       if (length === undefined || bytes.byteLength < HEAD + length) return reject(cutShort());
-      const message = bytes.subarray(HEAD);
-      if (isCrowded(message, desc)) reject(crowded());
-      else resolve(message);
+      if (parts?.areTooMany(bytes, 0)) reject(crowded());
+      else resolve(bytes.subarray(HEAD));
     });
   });
+}
+
+/** A message that comes byte by byte is looked at once in so many of them. */
+const LUMP = 16 * 1024;
+
+/** The parts of a message as it comes: one of too many need not be here whole. */
+class Parts {
+  readonly #count: Count;
+  #counted = HEAD;
+
+  constructor(count: Count) {
+    this.#count = count;
+  }
+
+  /** Looks at what has come behind what it has seen, where that is more than `atLeast`. */
+  areTooMany(bytes: Uint8Array, atLeast: number): boolean {
+    if (bytes.byteLength - this.#counted <= atLeast) return false;
+    const news = bytes.subarray(this.#counted);
+    this.#counted = bytes.byteLength;
+    return this.#count.add(news);
+  }
 }
 
 const LEAST_ROOM = 16 * 1024;

@@ -5,7 +5,12 @@ import { z } from "zod";
 import { createClient, createWorker, type KnownJobTypes } from "../../src/client/index.ts";
 
 test("a pino logger is a logger", () => {
-  createWorker({ ...at, logger: pino({ level: "silent" }), types: { mine: { handler: () => undefined } } });
+  const worker = createWorker({
+    ...at,
+    logger: pino({ level: "silent" }),
+    types: { mine: { handler: () => undefined } },
+  });
+  expect(worker).toBeDefined();
 });
 
 const at = { url: "http://127.0.0.1:1", token: "t" };

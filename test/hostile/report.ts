@@ -1,5 +1,5 @@
 /** A run as a page: a table of every attack, and on what machine, of which commit and on which day it was made. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 import { commitLine, machineLine } from "../../bench/harness/machine.ts";
@@ -11,6 +11,14 @@ export interface Row {
   /** Of a failure or of a skip. */
   words: string | undefined;
   told: Told | undefined;
+}
+
+/** Where a run was made, and what of. */
+export interface Source {
+  commit: string;
+  /** In words. */
+  machine: string;
+  at: Date;
 }
 
 const HEAD = [
@@ -26,17 +34,26 @@ const HEAD = [
   "RSS after",
 ];
 
-/** Writes hostile.md into the folder that HOSTILE_REPORT names, anew after each file: a run that is cut off leaves one. */
+/**
+ * Writes hostile.md into the folder that HOSTILE_REPORT names, anew after each file: a run that is cut off leaves one. With
+ * HOSTILE_ADD what the page has of other attacks stays.
+ */
 class HostileReport implements Reporter {
   readonly #commit = commitLine();
   readonly #rows: Row[] = [];
+  #earlier: string | undefined;
 
   onTestModuleEnd(module: TestModule): void {
     this.#rows.push(...[...module.children.allTests()].map(rowOf));
     const folder = process.env["HOSTILE_REPORT"];
     if (folder === undefined) return;
+    const page = join(folder, "hostile.md");
+    const isAdded = process.env["HOSTILE_ADD"] !== undefined && existsSync(page);
+    this.#earlier ??= isAdded ? readFileSync(page, "utf8") : "";
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "hostile.md"), reportMarkdown(this.#rows, this.#commit, new Date()));
+    const postgres = this.#rows.find(({ told }) => told !== undefined)?.told?.postgres ?? "unknown";
+    const source = { commit: this.#commit, machine: machineLine(postgres), at: new Date() };
+    writeFileSync(page, reportMarkdown(this.#rows, source, this.#earlier));
   }
 }
 
@@ -49,28 +66,42 @@ function rowOf(test: TestCase): Row {
   return { name: test.fullName, state: result.state, words, told: test.meta().told };
 }
 
-export function reportMarkdown(all: readonly Row[], commit: string, at: Date): string {
+/** `earlier`: a page of which the rows of other attacks stay, with their commits. */
+export function reportMarkdown(all: readonly Row[], { commit, machine, at }: Source, earlier = ""): string {
   // Neither what the words of -t leave out nor what attacks nobody, such as the test of this page.
   const rows = all.filter(({ words, told }) => told !== undefined || words !== undefined);
-  const passed = rows.filter(({ state }) => state === "passed").length;
-  const postgres = rows.find(({ told }) => told !== undefined)?.told?.postgres ?? "unknown";
+  const lines = new Map(earlierRows(earlier));
+  for (const row of rows) lines.set(inCell(row.name), lineOf([...cells(row), commit]));
+  const held = [...lines.values()].filter((line) => / \| held(;[^|]*)? \| [^|]+ \|$/.test(line)).length;
   return [
     "# Hostile input",
     "",
-    `${passed} of ${rows.length} passed on ${at.toISOString().slice(0, 10)}: ${machineLine(postgres)}; commit ${commit}.`,
+    `${held} of ${lines.size} held; the newest run was on ${at.toISOString().slice(0, 10)}: ${machine}.`,
     "Attacker, good client, broker and Postgres share the machine. The good client dispatches, claims, reports and asks, one",
     "call after the other; its times are in ms, of at least 500 calls before the attack and as many during it, the broker's",
     "memory is in MB. An attack that is over sooner is made again until the good client has made its calls beside it. RSS kept",
     "is what stands once the attack is over and its garbage collected, RSS after is that without what glibc holds although it is",
     "free (malloc_trim).",
     "",
-    `| ${[...HEAD, "verdict"].join(" | ")} |`,
-    `| --- | --- |${" ---: |".repeat(HEAD.length - 2)} --- |`,
-    ...rows.map((row) => `| ${cells(row).map(inCell).join(" | ")} |`),
+    lineOf([...HEAD, "verdict", "commit"]),
+    `| --- | --- |${" ---: |".repeat(HEAD.length - 2)} --- | --- |`,
+    ...lines.values(),
     "",
-    "`npm run hostile` makes this page.",
+    "`npm run hostile` makes this page; with words, such as `HOSTILE_ADD=1 HOSTILE_REPORT=docs/proof npm run hostile -- packed`,",
+    "the rows of those tests alone are made anew.",
     "",
   ].join("\n");
+}
+
+/** By their names. */
+function earlierRows(page: string): [string, string][] {
+  const rows = page.split("\n").filter((line) => line.startsWith("| "));
+  // Behind the table's head and the line under it.
+  return rows.slice(2).map((line) => [/^\| (.*?) (?<!\\)\| /.exec(line)?.[1] ?? line, line]);
+}
+
+function lineOf(row: readonly string[]): string {
+  return `| ${row.map(inCell).join(" | ")} |`;
 }
 
 function cells({ name, state, words, told }: Row): string[] {

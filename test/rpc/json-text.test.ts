@@ -193,8 +193,8 @@ describe("what passes, Postgres stores and gives back", () => {
     "1e0",
   ])("the number %s", async (number, { db }) => {
     const text = `{"a":${number}}`;
-    check(text);
-    await db.sql`SELECT ${text}::text::jsonb`;
+    expect(() => check(text)).not.toThrow();
+    await expect(db.sql`SELECT ${text}::text::jsonb`).resolves.toHaveLength(1);
   });
 
   test.for(["1e131072", "1e-16384", `${"9".repeat(131_073)}`, `0.${"9".repeat(16_384)}`, "1e99999999999"])(

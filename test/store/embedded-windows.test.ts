@@ -100,6 +100,7 @@ test("a free port can be listened on", async () => {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const server = createServer().once("error", reject).listen(port, "127.0.0.1", resolve);
   await promise;
+  expect(server.address()).toMatchObject({ port });
   server.close();
 });
 

@@ -37,6 +37,7 @@ export const CODE_RULES: readonly CodeRule[] = [
   { name: "SQL stays in the store", at: (path) => inSrc(path) && !path.startsWith("src/store/"), faults: sqlOutside },
   { name: "relative imports end in .ts", at: everywhere, faults: extensions },
   { name: "tests are not switched off or singled out", at: inTests, faults: switchedOff },
+  { name: "a test asserts something", at: (path) => path.endsWith(".test.ts"), faults: assertsNothing },
   { name: "tests do not sleep", at: (path) => inTests(path) && !path.startsWith("test/support/"), faults: sleeps },
   { name: "nothing is left to do", at: everywhere, faults: leftovers },
   { name: "file names are kebab-case", at: everywhere, faults: fileName },
@@ -98,6 +99,23 @@ function extensions(source: Source): string[] {
 function switchedOff(source: Source): string[] {
   const off = /^(test|it|describe|suite|bench)(\.\w+)*\.(only|skip|todo|fails)$|^(xit|xtest|xdescribe|fit|fdescribe)$/;
   return [...uses(off, "run it or delete it")(source), ...calls(/^(xit|xtest|xdescribe|fit|fdescribe)$/, "no")(source)];
+}
+
+/** By itself, or by a function of its file: expect, a property, or what fails where something does not come, or comes. */
+const ASSERTS = /\b(expect\w*|until|waitFor|withstands|refused|takeJobs?|hearAll)\s*[(<.]|\bfc\.assert\b/;
+
+function assertsNothing(source: Source): string[] {
+  const textOf = ({ start, end }: Node) => source.text.slice(start, end);
+  const own = find(source, (node, above) => {
+    const named = node.type === "FunctionDeclaration" || node.type === "VariableDeclarator";
+    return named && above.length === 1 + Number(node.type === "VariableDeclarator") && ASSERTS.test(textOf(node));
+  }).map((node) => dotted(node["id"]));
+  const asserts = (text: string) => ASSERTS.test(text) || own.some((name) => new RegExp(`\\b${name}\\b`).test(text));
+  const tests = find(source, (node) => node.type === "CallExpression" && /^(test|it)\b/.test(textOf(node)));
+  return tests
+    .flatMap((node) => (node["arguments"] as Node[]).filter(({ type }) => type.endsWith("FunctionExpression")))
+    .filter((body) => !asserts(textOf(body)))
+    .map((body) => `${place(source, body.start)}: a test that cannot fail: expect something`);
 }
 
 function sleeps(source: Source): string[] {

@@ -84,6 +84,24 @@ export const SAMPLES: readonly Sample[] = [
     fault: null,
   },
   {
+    rule: "a test asserts something",
+    path: "test/a.test.ts",
+    text: 'test("a", async () => {\n  await f();\n});',
+    fault: "cannot fail",
+  },
+  {
+    rule: "a test asserts something",
+    path: "test/a.test.ts",
+    text: 'test.each([1])("a", () => g());\nconst f = () => expect(1).toBe(1);',
+    fault: "a.test.ts:1",
+  },
+  {
+    rule: "a test asserts something",
+    path: "test/a.test.ts",
+    text: 'test("a", { timeout: 5 }, () => f());\nfunction f() { expect(1).toBe(1); }',
+    fault: null,
+  },
+  {
     rule: "tests do not sleep",
     path: "test/a.ts",
     text: "await new Promise((r) => setTimeout(r, 5));",
