@@ -99,7 +99,6 @@ export async function startBroker({ config, log: parent, ...rest }: BrokerOption
     moves,
     seen,
     streams,
-    lost: core.lost,
     brokerId: identity.instanceId,
     ...loopSettings(config, log),
     lookAtTls: server.lookAtTls,
@@ -222,13 +221,16 @@ async function closeCore({
   statsWatches,
   ...rest
 }: Core): Promise<void> {
-  const { seen, closing, log } = rest;
+  const { seen, lost, closing, log } = rest;
   closing.abort();
   waiters.stop();
   statsWatches.stop();
   await streams.stop();
   await watches.stop();
   await bell.stop();
+  // Nobody looks for it again before its lease runs out.
+  const unsettled = (err: unknown) => log.warn({ err }, "what has no answer may run out with its lease");
+  await lost.settle().catch(unsettled);
   const unsaid = (err: unknown) =>
     log.warn({ err }, "the database could not be told that this broker ends; it finds out");
   await forgetBroker(db.sql, identity.instanceId).catch(unsaid);

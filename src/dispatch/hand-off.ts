@@ -44,12 +44,11 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
   }
 
   async function storeAll(jobs: NewJob[]): Promise<Dispatched[]> {
-    const stored = await run("dispatch", () => dispatch(sql, jobs, keptKinds));
-    noteLanes(jobs);
-    return stored;
+    // Noted also where the answer was lost, for then they may be stored.
+    return await run("dispatch", () => dispatch(sql, jobs, keptKinds)).finally(() => noteLanes(jobs));
   }
 
-  /** Whoever claims next finds them, also where claims begin at starts that were found before they were there. */
+  /** Whoever claims next finds them, also where claims begin at starts that do not know their lanes. */
   function noteLanes(jobs: NewJob[]): void {
     let last: NewJob | undefined;
     for (const job of jobs) {
@@ -60,13 +59,11 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
 
   async function store(jobs: NewJob[], offer: Offer, handOff: HandOff): Promise<Dispatched[]> {
     try {
-      const stored = await lost.watch(handOff.token, () =>
+      return await lost.watch(handOff.token, () =>
         run("dispatch", () =>
           fromStarts(starts, handOff.types, (from) => dispatch(sql, jobs, keptKinds, { ...handOff, from })),
         ),
       );
-      noteLanes(jobs);
-      return stored;
     } catch (err) {
       if (isTimeout(err)) {
         // To store it takes no look at the queue, which may be long over what a held snapshot keeps.
@@ -76,6 +73,8 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
       if (mayHaveHappened(err)) offer.lost();
       else offer.close([]);
       throw err;
+    } finally {
+      noteLanes(jobs);
     }
   }
 

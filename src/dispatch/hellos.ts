@@ -104,7 +104,10 @@ export class Hellos {
     }
     // Also one that is being opened must not touch leases once this is answered.
     await this.#turns.get(instanceId)?.catch(() => undefined);
-    await this.#options.sessions.superseded(newer);
+    const { sessions } = this.#options;
+    await sessions.superseded(newer);
+    // What cannot go back now is tried again; the other broker takes it back where that takes too long.
+    await sessions.retryOwed().catch(() => undefined);
   }
 
   /** Another broker has let go of its older stream of the instance. */

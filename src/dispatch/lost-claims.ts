@@ -47,6 +47,8 @@ export class LostClaims {
   readonly #now: () => number;
   /** By token: until when it may still commit. */
   readonly #open = new Map<string, number>();
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
   constructor(options: LostClaimsOptions) {
     this.#options = options;
@@ -63,8 +65,28 @@ export class LostClaims {
     }
   }
 
-  /** Gives back what lost claims have left so far; to be called again and again. Rejects while the database is away. */
-  async settle(): Promise<void> {
+  /**
+   * Gives back what lost claims have left so far; to be called again and again. Rejects while the database is away. However
+   * many call at once, as when all workers come back, one look is under way, and one more begins behind it.
+   */
+  settle(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#settle().finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
+    // What is under way may have looked before the caller's was there.
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.settle();
+      });
+    return this.#next;
+  }
+
+  async #settle(): Promise<void> {
     if (this.#open.size === 0) return;
     const tokens = [...this.#open.keys()];
     const since = this.#now();

@@ -29,9 +29,9 @@ export interface MovesOptions {
   keptKinds?: KeptKinds;
   /** Told of all moves; absent: nobody counts. */
   record?: Recorder;
-  /** For claims; absent: always from the front of each lane. */
+  /** For claims and hand-offs; absent: always from the front of each lane. */
   starts?: LaneStarts;
-  /** For claims; absent: what one has left whose answer was lost runs out. */
+  /** For claims and hand-offs; absent: what one has left whose answer was lost runs out. */
   lost?: Pick<LostClaims, "watch">;
   /** Jobs that may wait before dispatches are refused; 0: no limit. */
   maxPending: number;

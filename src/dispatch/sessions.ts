@@ -37,6 +37,8 @@ export interface SessionsOptions {
   onEnding: (session: WorkSession) => Promise<void>;
   /** A stream has begun: its types may be ones that nobody took before. */
   onOpened: () => void;
+  /** Gives back what statements without an answer have leased; absent: it runs out. */
+  settleLost?: () => Promise<void>;
 }
 
 /** What a leaving worker sent together with its last report is on its way, and gets its answer, too. */
@@ -246,9 +248,9 @@ export class Sessions {
     return this.#returns.giveBack(workerId, leases);
   }
 
-  /** Tries again what could not be given back. */
-  retryOwed(): Promise<void> {
-    return this.#returns.retry();
+  /** Tries again what could not be given back, and looks for what was leased by statements without an answer. */
+  async retryOwed(): Promise<void> {
+    await Promise.all([this.#returns.retry(), this.#options.settleLost?.()]);
   }
 
   /** Pings the streams that are silent and ends those that stay so, or do not ack. */

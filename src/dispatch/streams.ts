@@ -36,7 +36,7 @@ export interface StreamsOptions {
   /** For claims; absent: always from the front of each lane. */
   starts?: LaneStarts;
   /** Absent: what a claim has left whose answer was lost runs out. */
-  lost?: Pick<LostClaims, "watch">;
+  lost?: Pick<LostClaims, "watch" | "settle">;
 }
 
 export interface Streams {
@@ -57,7 +57,7 @@ export interface Streams {
 const WINDOW_FRAMES = 2;
 
 export function createStreams(options: StreamsOptions): Streams {
-  const { db, waiters, log, onError } = options;
+  const { db, waiters, log, onError, lost } = options;
   const rows = createSessionRows({
     ...options,
     onReclaimed: (taken) => options.moves().reclaimed(taken),
@@ -73,6 +73,7 @@ export function createStreams(options: StreamsOptions): Streams {
     onSeats: () => seats(),
     onEnding: ({ facts }) => dispatcher.served(facts.sessionId),
     onOpened: () => waiters.lookNow(),
+    ...(lost && { settleLost: () => lost.settle() }),
   });
   const checks = createStreamChecks(db.reserved, sessions);
   const courier: Courier = hearOthers(options, sessions, checks, (): Hellos => hellos);

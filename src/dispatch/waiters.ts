@@ -29,7 +29,7 @@ export interface Offer {
   seats: Seat[];
   /** Must be called once, with the jobs that got a seat: they are sent, and the other seats are free again. */
   close(leases: SeatLease[]): void;
-  /** Or this, where nobody knows what became of them: all seats are free again, once the queue has been looked at. */
+  /** Or this, where nobody knows what became of them: all seats are free again, and none is offered until the queue has been looked at. */
   lost(): void;
 }
 

@@ -1,5 +1,4 @@
 /** Everything that a broker does without being asked, in one list. */
-import type { LostClaims } from "../dispatch/lost-claims.ts";
 import type { BrokerMoves } from "../dispatch/moves.ts";
 import type { Seen } from "../dispatch/seen.ts";
 import type { Streams } from "../dispatch/streams.ts";
@@ -20,7 +19,6 @@ export interface LoopsOptions {
   moves: Pick<BrokerMoves, "reclaim">;
   seen: Seen;
   streams: Pick<Streams, "sessions" | "resync">;
-  lost: Pick<LostClaims, "settle">;
   brokerId: string;
   /** How often silent streams are looked for. */
   streamsEveryMs: number;
@@ -91,7 +89,7 @@ export function brokerLoops(options: LoopsOptions): Loop[] {
     {
       name: "owed",
       everyMs: OWED_EVERY_MS,
-      once: async () => void (await Promise.all([options.streams.sessions.retryOwed(), options.lost.settle()])),
+      once: async () => void (await options.streams.sessions.retryOwed()),
     },
     { name: "resync", everyMs: RESYNC_EVERY_MS, once: async () => void (await options.streams.resync()) },
     {

@@ -86,7 +86,7 @@ export async function timedFrom<T>(
 
 /**
  * Nothing is remembered, nor asked for, unless looks are slow and a snapshot is old. What comes to lie in front of a start
- * (a release, a late commit), or in a lane that is new, is found by the next survey. Starts are never wrong, only early: they
+ * (a release, a late commit), or in a lane that another broker opened, is found by the next survey. Starts are never wrong, only early: they
  * stay when a step or a survey fails.
  */
 export function createLaneStarts({
@@ -175,7 +175,7 @@ function createKnownLanes() {
     },
     opened({ type, priority }: Pick<LaneStart, "type" | "priority">): void {
       const lane = { type, priority, runAt: "-infinity", id: "0" };
-      meanwhile?.push(lane);
+      meanwhile = meanwhile && withLane(meanwhile, lane);
       known.starts = known.starts && withLane(known.starts, lane);
     },
   };

@@ -1,13 +1,10 @@
 /** A dispatch that goes straight to a stream of this broker, on a real database. */
-import pino from "pino";
 import { describe, expect, vi } from "vitest";
 import { createHandOff } from "../../src/dispatch/hand-off.ts";
-import { LostClaims } from "../../src/dispatch/lost-claims.ts";
 import { type Move, NO_RECORDER } from "../../src/dispatch/recorder.ts";
 import type { Offer } from "../../src/dispatch/waiters.ts";
 import type { Sql } from "../../src/store/db.ts";
 import { dispatch as dispatchOnly } from "../../src/store/dispatch.ts";
-import { leasesOfClaims } from "../../src/store/lost-leases.ts";
 import { pauseType } from "../../src/store/type-pause.ts";
 import { test } from "../support/db.ts";
 import { expectNoDrift, givenJob, newJob, rowOf, statusOf } from "../support/jobs.ts";
@@ -35,14 +32,8 @@ const looked = (broker: { waiters: { offer(type: string, sizes: number[]): Offer
   });
 
 /** Over a line that is cut after the commit. */
-function handOffOver({ waiters, moves }: Pick<StreamBroker, "waiters" | "moves">, sql: Sql, words: string) {
-  const lost = new LostClaims({
-    find: (tokens) => leasesOfClaims(sql, tokens),
-    giveBack: moves.giveBack,
-    log: pino({ level: "silent" }),
-    lastsMs: 0,
-  });
-  const dispatch = createHandOff({
+function handOffOver({ waiters, lost }: Pick<StreamBroker, "waiters" | "lost">, sql: Sql, words: string) {
+  return createHandOff({
     sql,
     waiters,
     lost,
@@ -53,7 +44,6 @@ function handOffOver({ waiters, moves }: Pick<StreamBroker, "waiters" | "moves">
       throw new Error(words);
     },
   });
-  return { dispatch, lost };
 }
 
 test("one statement takes a job from its producer to its worker", async ({ db, url }) => {
@@ -154,14 +144,30 @@ test("an answer that is lost after its commit gives the job back, with no attemp
   await using broker = await startCounting(url);
   const worker = await broker.connect();
   await looked(broker);
-  const { dispatch, lost } = handOffOver(broker, db.sql, "the line was cut");
+  const dispatch = handOffOver(broker, db.sql, "the line was cut");
   await expect(dispatch([newJob({ id: "x" })])).rejects.toThrow("the line was cut");
   expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", deliveries: 1 });
-  await lost.settle();
+  await broker.lost.settle();
   await worker.got(1);
   expect(worker.ids()).toEqual(["x"]);
   expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", attempt_count: 1, deliveries: 2 });
   await expectNoDrift(db);
+});
+
+test("a worker that comes back before that, and names nothing, costs the job no attempt either", async ({
+  db,
+  url,
+}) => {
+  await using broker = await startCounting(url);
+  const [instanceId, max] = ["i", 1];
+  await broker.connect({ instanceId, max });
+  await looked(broker);
+  const dispatch = handOffOver(broker, db.sql, "the line was cut");
+  await expect(dispatch([newJob({ id: "x", maxAttempts: 1 })])).rejects.toThrow("the line was cut");
+  expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", attempt_count: 1, instance_id: instanceId });
+  const newer = await broker.connect({ instanceId, max });
+  await newer.got(1);
+  expect(await rowOf(db, "x")).toMatchObject({ status: "RUNNING", attempt_count: 1, deliveries: 2 });
 });
 
 test("a lost answer gives back every job of the batch, whichever of them had the seat", async ({ db, url }) => {
@@ -172,9 +178,9 @@ test("a lost answer gives back every job of the batch, whichever of them had the
   await dispatchOnly(db.sql, [known]);
   await db.sql`DELETE FROM ai_ready`;
   await db.sql`UPDATE ai_job SET status = 'DONE', move = move + 1`;
-  const { dispatch, lost } = handOffOver(broker, db.sql, "the line was cut");
+  const dispatch = handOffOver(broker, db.sql, "the line was cut");
   await expect(dispatch([{ ...known, id: "other" }, newJob({ id: "fresh" })])).rejects.toThrow("the line was cut");
-  await lost.settle();
+  await broker.lost.settle();
   await worker.got(1);
   expect(worker.ids()).toEqual(["fresh"]);
   expect(await rowOf(db, "fresh")).toMatchObject({ attempt_count: 1, deliveries: 2 });

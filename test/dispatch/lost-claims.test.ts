@@ -1,5 +1,5 @@
 /** Claims that Postgres carries out and whose answer never reaches the broker. */
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { LostClaims } from "../../src/dispatch/lost-claims.ts";
 import { createSeatClaims } from "../../src/dispatch/seat-claims.ts";
 import type { Database } from "../../src/store/db.ts";
@@ -126,4 +126,23 @@ test("a database that is away keeps it for the next time", async () => {
   await expect(lost.settle()).rejects.toThrow("away");
   await lost.settle();
   expect(given).toEqual(["w", "t.1"]);
+});
+
+test("of many that ask at once the first has its look, and all others share the one behind it", async () => {
+  const looks: (() => void)[] = [];
+  const lost = new LostClaims({
+    find: () => new Promise((resolve) => looks.push(() => resolve([]))),
+    giveBack: async () => undefined,
+    log: { warn: () => undefined } as never,
+    lastsMs: 60_000,
+  });
+  await expect(lost.watch("t", async () => cut())).rejects.toThrow("ECONNRESET");
+  const asked = [lost.settle(), lost.settle(), lost.settle()];
+  expect(looks).toHaveLength(1);
+  looks[0]?.();
+  await asked[0];
+  await vi.waitFor(() => expect(looks).toHaveLength(2));
+  looks[1]?.();
+  await Promise.all(asked);
+  expect(looks).toHaveLength(2);
 });

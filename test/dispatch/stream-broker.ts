@@ -4,6 +4,7 @@ import pino from "pino";
 import { createBell } from "../../src/dispatch/bell.ts";
 import { createMoves } from "../../src/dispatch/create-moves.ts";
 import type { HelloCall } from "../../src/dispatch/hellos.ts";
+import { LostClaims } from "../../src/dispatch/lost-claims.ts";
 import type { BrokerMoves } from "../../src/dispatch/moves.ts";
 import { NO_RECORDER, type Recorder } from "../../src/dispatch/recorder.ts";
 import { createStreams, type Streams } from "../../src/dispatch/streams.ts";
@@ -12,6 +13,7 @@ import type { WorkSession } from "../../src/dispatch/work-session.ts";
 import type { BrokerError } from "../../src/errors.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import { due } from "../../src/store/due.ts";
+import { leasesOfClaims } from "../../src/store/lost-leases.ts";
 import type { Lease, LeaseRef, Renewal } from "../../src/store/rows.ts";
 import { brokerSeen } from "../../src/store/sessions.ts";
 import { openTestDatabase } from "../support/db.ts";
@@ -23,6 +25,8 @@ export interface StreamBroker extends AsyncDisposable {
   moves: BrokerMoves;
   streams: Streams;
   waiters: Waiters;
+  /** Settled by a Hello alone. */
+  lost: LostClaims;
   errors: unknown[];
   connect(more?: WorkerOptions): Promise<StreamWorker>;
 }
@@ -76,9 +80,16 @@ export async function startStreams(
     },
     onError,
   });
-  const streams = createStreams({ ...common, brokerId, waiters, pollMs, limits: LIMITS, moves: () => moves });
+  const lost = new LostClaims({
+    find: (tokens) => leasesOfClaims(db.sql, tokens),
+    giveBack: (...leases) => moves.giveBack(...leases),
+    log: common.log,
+    lastsMs: 60_000,
+  });
+  const streams = createStreams({ ...common, lost, brokerId, waiters, pollMs, limits: LIMITS, moves: () => moves });
   const moves = createMoves({
     ...common,
+    lost,
     waiters,
     bell,
     news: streams.news,
@@ -94,6 +105,7 @@ export async function startStreams(
     moves,
     streams,
     waiters,
+    lost,
     errors,
     connect: (options) => connect(streams, options),
     async [Symbol.asyncDispose]() {

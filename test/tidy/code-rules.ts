@@ -109,7 +109,9 @@ function assertsNothing(source: Source): string[] {
   const own = find(source, (node, above) => {
     const named = node.type === "FunctionDeclaration" || node.type === "VariableDeclarator";
     return named && above.length === 1 + Number(node.type === "VariableDeclarator") && ASSERTS.test(textOf(node));
-  }).map((node) => dotted(node["id"]));
+  })
+    .map((node) => dotted(node["id"]))
+    .filter((name) => name !== "");
   const asserts = (text: string) => ASSERTS.test(text) || own.some((name) => new RegExp(`\\b${name}\\b`).test(text));
   const tests = find(source, (node) => node.type === "CallExpression" && /^(test|it)\b/.test(textOf(node)));
   return tests
