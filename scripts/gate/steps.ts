@@ -45,7 +45,22 @@ export function gate(root: string, colors: boolean): Step[] {
       holds: "whole programs as users run them: npm run test:programs",
       run: () => command("vitest", ["run", "--project=programs"], { cwd: root, live: true }),
     },
+    {
+      name: "faults",
+      holds: "a third of the quick fault programme, which one by the commit: npm run faults",
+      run: () => faults(root),
+    },
   ];
+}
+
+/** All of it takes longer than a commit may: in three commits or so each cell has been played. */
+const PARTS = 3;
+
+async function faults(root: string): Promise<Outcome> {
+  const { ok, output } = await command("git", ["rev-parse", "--short=8", "HEAD"], { cwd: root });
+  const part = ok ? (Number.parseInt(output, 16) % PARTS) + 1 : 1;
+  const args = ["test/faults/main.ts", "--seed", "7", "--part", `${part}/${PARTS}`];
+  return await command("node", args, { cwd: root, live: true });
 }
 
 async function types(root: string, pretty: string): Promise<Outcome> {

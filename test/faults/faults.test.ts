@@ -49,7 +49,15 @@ test("a wrong option is named, and nothing runs", async () => {
     errors: expect.stringContaining("no such cell: no-such-cell"),
   });
   expect(await run("--seed", "x")).toMatchObject({ code: 2, errors: expect.stringContaining("--seed") });
+  expect(await run("--part", "4/3")).toMatchObject({ code: 2, errors: expect.stringContaining("--part") });
   expect(await run("--strange")).toMatchObject({ code: 2, errors: expect.stringContaining("--strange") });
+});
+
+test("the parts of the programme are all of it, each cell once", async () => {
+  const listed = async (...args: string[]) => (await run("--list", ...args)).said.trim().split("\n");
+  const parts = await Promise.all(["1/3", "2/3", "3/3"].map((part) => listed("--part", part)));
+  expect(parts.flat().sort()).toEqual((await listed()).sort());
+  expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(10);
 });
 
 test("a seed draws the same again, each cell its own", () => {

@@ -3,6 +3,7 @@
  *   node test/faults/main.ts               each cell for a few seconds, about three minutes in all
  *   node test/faults/main.ts --full        each cell with at least 10,000 jobs and 200 faults
  *   --only NAME[,NAME]                     these cells alone
+ *   --part K/N                             of all cells in N parts the Kth
  *   --lanes N                              so many cells at a time, 3 unless told; they share the machine and a Postgres
  *   --seed N                               the faults of an earlier run
  *   --out FOLDER                           also report.md and report.json there, written anew after each cell; docs/proof
@@ -17,7 +18,7 @@ import { parseArgs } from "node:util";
 import type { Cell } from "./cell.ts";
 import { CELLS } from "./cells/all.ts";
 import { clearAway, makeFolder, openCluster } from "./ground.ts";
-import { isOptionFault, lanesOf, named, seedOf, WrongOption } from "./options.ts";
+import { isOptionFault, lanesOf, named, partOf, seedOf, WrongOption } from "./options.ts";
 import { failureText, inOrder, isBad, type Report, type Run, reportMarkdown, reportOf, tableText } from "./report.ts";
 import { type Outcome, runCell } from "./run-cell.ts";
 import { Stage } from "./stage.ts";
@@ -38,6 +39,7 @@ function read(args: string[]): Asked {
     options: {
       only: { type: "string" },
       seed: { type: "string" },
+      part: { type: "string", default: "1/1" },
       lanes: { type: "string", default: "3" },
       out: { type: "string" },
       add: { type: "boolean", default: false },
@@ -48,7 +50,8 @@ function read(args: string[]): Asked {
   const names = named(values.only, CELLS, "cell");
   const seed = seedOf(values.seed);
   const lanes = lanesOf(values.lanes);
-  const cells = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
+  const chosen = CELLS.filter(({ name, hidden }) => (names === undefined ? hidden !== true : names.includes(name)));
+  const cells = partOf(chosen, values.part);
   const out = values.out ?? (values.full && names === undefined ? PUBLISHED : undefined);
   return { cells, seed, full: values.full, lanes, out, add: values.add, list: values.list };
 }

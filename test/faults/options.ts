@@ -28,6 +28,13 @@ export function lanesOf(text: string): number {
   return lanes;
 }
 
+/** Every nth of them, from the kth, of `k/n`: neighbours, which take about as long, go to different parts. */
+export function partOf<T>(things: readonly T[], text: string): T[] {
+  const [k = 0, n = 0] = /^\d+\/\d+$/.test(text) ? text.split("/").map(Number) : [];
+  if (k < 1 || k > n) throw new WrongOption("--part takes a number and how many there are: 1/3, 2/3 or 3/3");
+  return things.filter((_, at) => at % n === k - 1);
+}
+
 /** Whether the command line is at fault. */
 export function isOptionFault(error: unknown): boolean {
   return error instanceof WrongOption || String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS");

@@ -98,6 +98,16 @@ test("a claim whose answer was lost finds its lease when it is repeated, which r
   }
 });
 
+test("a claim that a broker comes to late, after its repeat was answered by another, finds that one's lease", () => {
+  const run = new SampleRun();
+  run.dispatch("a");
+  run.claim("a", "w1", "request lost", "request r1");
+  const lease = run.claim("a", "w1", "answered", "request r1");
+  run.lateClaim(lease!);
+  run.report(lease!, "DONE");
+  expectGood(run);
+});
+
 test("a job that goes to a seat at its dispatch, and comes back unseen, is worked by another", () => {
   const run = new SampleRun();
   run.dispatch("a", { handTo: "s1" });

@@ -61,7 +61,7 @@ export interface Repeat {
   worker: string;
   /** As the records name it. */
   request: string;
-  /** When it was sent first. */
+  /** When another one of the request was sent first: a lease of before then is not one that this call can have found. */
   firstAt: number;
   began: number;
   /** Infinity: nobody knows whether it is over. */
@@ -126,16 +126,19 @@ export function historiesOf(records: CallRecord[], rows: RowVersion[], final: Fi
 }
 
 function repeatsOf(calls: readonly Call[]): Repeat[] {
-  const first = new Map<string, number>();
-  return calls.flatMap(({ invoke: { op, worker, note: request, at }, end }) => {
+  const claims = calls.flatMap(({ invoke: { op, worker, note: request, at }, end }) => {
     if (op !== "claim" || request === undefined || worker === undefined) return [];
-    const name = JSON.stringify([worker, request]);
-    const firstAt = first.get(name);
-    if (firstAt === undefined) first.set(name, at);
-    if (firstAt === undefined && (end?.sent ?? 1) === 1) return [];
     const ended = end === undefined || end.phase === "unknown" ? Number.POSITIVE_INFINITY : end.at;
-    return [{ worker, request, firstAt: firstAt ?? at, began: at, ended }];
+    return [{ worker, request, began: at, ended, sent: end?.sent ?? 1 }];
   });
+  // A broker that was held up may come to the first one last.
+  return [...Map.groupBy(claims, ({ worker, request }) => JSON.stringify([worker, request])).values()].flatMap((all) =>
+    all.flatMap(({ sent, ...claim }) => {
+      const others = all.filter(({ began }) => began !== claim.began).map(({ began }) => began);
+      if (others.length === 0 && sent === 1) return [];
+      return [{ ...claim, firstAt: Math.min(...others, ...(sent > 1 ? [claim.began] : [])) }];
+    }),
+  );
 }
 
 /** The job that it turned out to be about: a dispatch by a known key is answered with another id. */

@@ -86,6 +86,11 @@ export class SampleRun {
     });
   }
 
+  /** What an earlier try of the claim does, whose broker comes to it only now. */
+  lateClaim({ job, token }: SampleLease): void {
+    this.#rows.beat(job, token);
+  }
+
   heartbeat({ job, token, worker }: SampleLease, fate?: Fate): void {
     this.#call(`${worker}/1`, "heartbeat", fate, { worker, items: [{ job, token }] }, () => [
       this.#rows.beat(job, token),
