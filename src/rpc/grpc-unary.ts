@@ -3,7 +3,7 @@
  * of CPU here where this is a fifth of that (docs/decisions/022). What is not plain (other protocols, HTTP/1.1, JSON,
  * packed messages, streams) goes Connect's way; gate, interceptors, handlers and the texts of errors are the same on both.
  */
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
   Code,
@@ -196,8 +196,10 @@ class Call {
     if (res.destroyed || res.writableEnded) return;
     res.writeHead(200, context.headers({ "content-type": TYPE }));
     res.addTrailers(trailers);
-    // The rest of a message that was refused is not waited for.
-    if (!this.#req.complete) res.once("finish", () => this.#req.stream.close(NO_ERROR));
+    // The rest of a message that was refused is not waited for. (The finish of res comes when the client has ended as well,
+    // which it may not before it may send on.)
+    const { stream } = this.#req;
+    if (!this.#req.complete) stream.once("wantTrailers", () => setImmediate(resetOnceSent, stream));
     if (frame === undefined) res.end();
     else res.end(frame);
   }
@@ -215,6 +217,15 @@ class Call {
     if (rstCode === CANCEL) this.#abort.abort(new ConnectError("the client cancelled the call", Code.Canceled));
     else this.#abort.abort();
   };
+}
+
+const LOOK_AGAIN_MS = 100;
+
+/** Behind the trailers: a reset that is asked for while they wait to be sent goes in their place. */
+function resetOnceSent(stream: ServerHttp2Stream): void {
+  if (stream.destroyed) return;
+  if (stream.state.localClose === 1) stream.close(NO_ERROR);
+  else setTimeout(resetOnceSent, LOOK_AGAIN_MS, stream).unref();
 }
 
 function reasonOf(signal: AbortSignal): unknown {

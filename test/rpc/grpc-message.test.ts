@@ -12,7 +12,7 @@ const RESOURCE_EXHAUSTED = "8";
 const ITEM = Buffer.from([0x12, 0]);
 const MOST_ITEMS = 50_000;
 
-/** A Heartbeat; resolves with the status of its answer, whether or not the request has ended. */
+/** A Heartbeat; resolves with the status of its answer once its stream is closed, whether or not it ended its request. */
 async function heartbeat({ url }: TestBroker, send: (stream: http2.ClientHttp2Stream) => unknown) {
   const session = http2.connect(url);
   const stream = session.request({
@@ -25,9 +25,9 @@ async function heartbeat({ url }: TestBroker, send: (stream: http2.ClientHttp2St
   const said: http2.IncomingHttpHeaders = {};
   stream.on("response", (fields) => Object.assign(said, fields));
   stream.on("trailers", (fields) => Object.assign(said, fields));
-  const ended = once(stream.resume(), "end");
+  const closed = once(stream.resume(), "close");
   send(stream);
-  await ended;
+  await closed;
   session.destroy();
   return said["grpc-status"];
 }
