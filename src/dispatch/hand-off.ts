@@ -43,10 +43,7 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
     );
   }
 
-  async function storeAll(jobs: NewJob[]): Promise<Dispatched[]> {
-    // Noted also where the answer was lost, for then they may be stored.
-    return await run("dispatch", () => dispatch(sql, jobs, keptKinds)).finally(() => noteLanes(jobs));
-  }
+  const storeAll = (jobs: NewJob[]) => run("dispatch", () => dispatch(sql, jobs, keptKinds));
 
   /** Whoever claims next finds them, also where claims begin at starts that do not know their lanes. */
   function noteLanes(jobs: NewJob[]): void {
@@ -73,12 +70,10 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
       if (mayHaveHappened(err)) offer.lost();
       else offer.close([]);
       throw err;
-    } finally {
-      noteLanes(jobs);
     }
   }
 
-  return async (jobs) => {
+  async function storeOrHandOff(jobs: NewJob[]): Promise<Dispatched[]> {
     const offer = offerFor(jobs);
     if (offer === undefined) return await storeAll(jobs);
     const { types, seats } = offer;
@@ -90,7 +85,10 @@ export function createHandOff(options: HandOffOptions): (jobs: NewJob[]) => Prom
     // Something waits that this broker did not know of.
     if (leases.length < Math.min(created, seats.length)) options.waiters.lookNow();
     return stored;
-  };
+  }
+
+  // Noted also where the answer was lost, for then they may be stored.
+  return (jobs) => storeOrHandOff(jobs).finally(() => noteLanes(jobs));
 }
 
 export function leasesOf(stored: Dispatched[]): SeatLease[] {

@@ -8,6 +8,7 @@ import { mayHaveHappened } from "../store/database-errors.ts";
 import type { Database } from "../store/db.ts";
 import { type LostLease, leasesOfClaims } from "../store/lost-leases.ts";
 import type { LeaseRef } from "../store/rows.ts";
+import { type Coalescer, createCoalescer } from "./coalescer.ts";
 
 export interface LostClaimsOptions {
   /** The leases that claims with these tokens have made. */
@@ -47,12 +48,19 @@ export class LostClaims {
   readonly #now: () => number;
   /** By token: until when it may still commit. */
   readonly #open = new Map<string, number>();
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
+  readonly #looks: Coalescer<undefined, undefined>;
 
   constructor(options: LostClaimsOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    this.#looks = createCoalescer(
+      async (asked) => {
+        await this.#settle();
+        return asked;
+      },
+      Number.POSITIVE_INFINITY,
+      { again: () => false },
+    );
   }
 
   /** Runs a claim with this token, and remembers it if its answer is lost. */
@@ -69,21 +77,9 @@ export class LostClaims {
    * Gives back what lost claims have left so far; to be called again and again. Rejects while the database is away. However
    * many call at once, as when all workers come back, one look is under way, and one more begins behind it.
    */
-  settle(): Promise<void> {
-    if (this.#running === undefined) {
-      this.#running = this.#settle().finally(() => {
-        this.#running = undefined;
-      });
-      return this.#running;
-    }
+  async settle(): Promise<void> {
     // What is under way may have looked before the caller's was there.
-    this.#next ??= this.#running
-      .catch(() => undefined)
-      .then(() => {
-        this.#next = undefined;
-        return this.settle();
-      });
-    return this.#next;
+    await this.#looks.add([undefined]);
   }
 
   async #settle(): Promise<void> {

@@ -4,7 +4,7 @@ import pino from "pino";
 import { createBell } from "../../src/dispatch/bell.ts";
 import { createMoves } from "../../src/dispatch/create-moves.ts";
 import type { HelloCall } from "../../src/dispatch/hellos.ts";
-import { LostClaims } from "../../src/dispatch/lost-claims.ts";
+import { createLostClaims, type LostClaims } from "../../src/dispatch/lost-claims.ts";
 import type { BrokerMoves } from "../../src/dispatch/moves.ts";
 import { NO_RECORDER, type Recorder } from "../../src/dispatch/recorder.ts";
 import { createStreams, type Streams } from "../../src/dispatch/streams.ts";
@@ -13,7 +13,6 @@ import type { WorkSession } from "../../src/dispatch/work-session.ts";
 import type { BrokerError } from "../../src/errors.ts";
 import { DEFAULT_BACKOFF } from "../../src/job/retry.ts";
 import { due } from "../../src/store/due.ts";
-import { leasesOfClaims } from "../../src/store/lost-leases.ts";
 import type { Lease, LeaseRef, Renewal } from "../../src/store/rows.ts";
 import { brokerSeen } from "../../src/store/sessions.ts";
 import { openTestDatabase } from "../support/db.ts";
@@ -80,12 +79,8 @@ export async function startStreams(
     },
     onError,
   });
-  const lost = new LostClaims({
-    find: (tokens) => leasesOfClaims(db.sql, tokens),
-    giveBack: (...leases) => moves.giveBack(...leases),
-    log: common.log,
-    lastsMs: 60_000,
-  });
+  const giveBack: BrokerMoves["giveBack"] = (...leases) => moves.giveBack(...leases);
+  const lost = createLostClaims({ db, log: common.log, statementTimeoutMs: 60_000, giveBack });
   const streams = createStreams({ ...common, lost, brokerId, waiters, pollMs, limits: LIMITS, moves: () => moves });
   const moves = createMoves({
     ...common,

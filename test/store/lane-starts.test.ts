@@ -225,7 +225,7 @@ test("a survey or a step that fails is told of, and claims go on from where they
 });
 
 test("more lanes than 500 are left to the front, but empty ones only as far as there is room", async ({ db }) => {
-  const { starts, clock } = surveyed(db);
+  const { starts, clock, onSurvey } = surveyed(db);
   await givenJobs(db, 490);
   starts.took(SLOW_MS);
   await vi.waitFor(() => expect(starts.of([])).toHaveLength(490));
@@ -237,7 +237,10 @@ test("more lanes than 500 are left to the front, but empty ones only as far as t
   expect(starts.of([])).toHaveLength(500);
   await givenJobs(db, 501);
   clock.ms += 1_000;
+  const before = onSurvey.mock.calls.length;
   await vi.waitFor(() => expect(starts.of([])).toBeUndefined());
+  // Told of the one that let them go, and of no more.
+  expect(onSurvey).toHaveBeenCalledTimes(before + 1);
 });
 
 /** Each of a priority of its own. */

@@ -46,26 +46,19 @@ export function stepsIn<W extends { model: Model; leases: object[] }>() {
     return arbitrary.map((args) => labelled((world: W) => run(world, ...args), name, args));
   }
 
+  /** On one of those that the world has, the recent ones more often. */
+  const onOneOf =
+    <S>(all: (w: W) => S[]) =>
+    <T extends unknown[]>(name: string, more: fc.Arbitrary<T>, run: (w: W, one: S, ...args: T) => Promise<void>) =>
+      said(fc.tuple(back, more), name, async (w, at, args) => {
+        const one = recent(all(w), at);
+        if (one !== undefined) await run(w, one, ...args);
+      });
+
   return {
     said,
     /** Current or not. */
-    onLease: <T extends unknown[]>(
-      name: string,
-      more: fc.Arbitrary<T>,
-      run: (w: W, lease: Lease, ...args: T) => Promise<void>,
-    ) =>
-      said(fc.tuple(back, more), name, async (w, at, args) => {
-        const lease = recent<Lease>(w.leases, at);
-        if (lease !== undefined) await run(w, lease, ...args);
-      }),
-    onJob: <T extends unknown[]>(
-      name: string,
-      more: fc.Arbitrary<T>,
-      run: (w: W, jobId: string, ...args: T) => Promise<void>,
-    ) =>
-      said(fc.tuple(back, more), name, async (w, at, args) => {
-        const jobId = recent([...w.model.jobs.keys()], at);
-        if (jobId !== undefined) await run(w, jobId, ...args);
-      }),
+    onLease: onOneOf<Lease>((w) => w.leases),
+    onJob: onOneOf((w) => [...w.model.jobs.keys()]),
   };
 }
